@@ -1,0 +1,28 @@
+import type { Kit } from "./kit.ts";
+
+/** One library, as data: what to patch, and what its calls mean. */
+export interface Instrumentation {
+  /** Short name: "pg". Also its suffix in OTEL_NODE_ENABLED_INSTRUMENTATIONS and in the scope `@tracekit/auto/pg`. */
+  readonly name: string;
+  /** Files of npm packages to patch when the application loads them. Empty for what Node itself brings. */
+  readonly modules: readonly InstrumentedModule[];
+  /** Runs once at start, for Node's own modules and for diagnostics channels: cheap, and loads nothing heavy. */
+  start?(kit: Kit): void;
+}
+
+/** A file to patch: exports are changed in place, because on Node 20 and 22 ESM importers do not see replaced ones. */
+export interface InstrumentedModule {
+  /** Package name: "pg". */
+  readonly name: string;
+  /** Supported versions: ">=8.0.3 <9". */
+  readonly versions: string;
+  /** Path inside the package, with slashes: "lib/client.js". */
+  readonly file: string;
+  /** `exports` is what the file exports: a library's untyped inside. */
+  patch(exports: any, kit: Kit, version: string): void;
+}
+
+/** Declares an instrumentation; the file's default export. */
+export function defineInstrumentation(instrumentation: Instrumentation): Instrumentation {
+  return instrumentation;
+}

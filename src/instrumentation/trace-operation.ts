@@ -1,0 +1,179 @@
+import type { Span as ApiSpan } from "@opentelemetry/api";
+import type { Capture } from "../capture/capture.ts";
+import { now } from "../trace/clock.ts";
+import type { TraceContext } from "../trace/context.ts";
+import { RequestScope } from "../trace/request-scope.ts";
+import { Span } from "../trace/span.ts";
+import { KIND_CONSUMER, KIND_SERVER } from "../trace/tracer.ts";
+import { errorType } from "./errors.ts";
+import type { Operation, OperationSpan } from "./operation.ts";
+import type { Instrumented } from "./safely.ts";
+import type { Tracing } from "./tracing.ts";
+
+type AnyFunction = (...args: any[]) => unknown;
+
+/** An operation together with the tracing it reports to: one object for all its calls. */
+export interface BoundOperation<Result = any, State = any> {
+  readonly operation: Operation<Result, State>;
+  readonly owner: Instrumented;
+  readonly tracing: Tracing;
+  readonly capture: Capture;
+}
+
+/** One traced call, from its start to the one time it settles. */
+export class OperationCall<State = any> {
+  /** The library's object the method was called on. */
+  readonly self: any;
+  /** A copy of the arguments, ours to change: the library gets these. */
+  readonly args: any[];
+  /** The context of whoever made the call. */
+  readonly caller: TraceContext;
+  /** The caller's context with this call's span in it. */
+  context: TraceContext;
+  span: OperationSpan;
+  /** On the clock of `trace/clock.ts`. */
+  readonly startMillis: number;
+  /** For the description: what it learns at the start and needs at the end. */
+  state: State;
+  private settled = false;
+  private readonly bound: BoundOperation<any, State>;
+
+  constructor(bound: BoundOperation<any, State>, self: unknown, args: any[], caller: TraceContext, state: State) {
+    this.bound = bound;
+    this.self = self;
+    this.args = args;
+    this.caller = caller;
+    this.context = caller;
+    this.span = undefined as unknown as OperationSpan;
+    this.startMillis = now();
+    this.state = state;
+  }
+
+  /** The call is over, and well. Only the first of `succeed` and `fail` counts. */
+  succeed(result?: unknown): void {
+    if (this.settled) return;
+    this.settled = true;
+    const { operation, owner, capture } = this.bound;
+    if (operation.finish !== undefined && owner.enabled) {
+      try {
+        operation.finish(this.span, result, this, capture);
+      } catch (error) {
+        owner.disable(`${operation.title}, finish`, error);
+      }
+    }
+    this.close();
+  }
+
+  /** The call is over, and failed with `error`: any value, undefined included. */
+  fail(error: unknown): void {
+    if (this.settled) return;
+    this.settled = true;
+    const { operation, owner, capture } = this.bound;
+    if (owner.enabled) {
+      try {
+        if (operation.fail !== undefined) operation.fail(this.span, error, this, capture);
+        else recordFailure(this.span, error);
+      } catch (ours) {
+        owner.disable(`${operation.title}, fail`, ours);
+      }
+    }
+    this.close();
+  }
+
+  get isSettled(): boolean {
+    return this.settled;
+  }
+
+  /** Runs the application's own callback where the application made the call. */
+  runInCaller<A extends unknown[]>(callback: (...args: A) => unknown, self: unknown, args: A): unknown {
+    return this.bound.tracing.run(this.caller, callback, self, args);
+  }
+
+  private close(): void {
+    this.span.end();
+    // Contexts live as long as whatever the request started; its span must not.
+    const scope = this.context.request;
+    if (scope !== undefined && scope.span === (this.span as unknown)) scope.span = undefined;
+  }
+}
+
+/** `error.type`, status and exception event of an error of any shape. */
+export function recordFailure(span: OperationSpan, error: unknown): void {
+  span.fail(errorType(error), error instanceof Error ? error.message : undefined);
+  if (error !== undefined && error !== null) span.recordException(error as Error);
+}
+
+/**
+ * Starts the span of a call whose end the instrumentation reports itself (`succeed`, `fail`): for channels and events.
+ * Undefined when the call is not recorded; `inject` has then already sent the decision along.
+ */
+export function beginOperation<State>(
+  bound: BoundOperation<any, State>,
+  self: unknown,
+  args: any[],
+  state?: State,
+  caller: TraceContext = bound.tracing.active(),
+): OperationCall<State> | undefined {
+  const { operation, owner, tracing, capture } = bound;
+  if (!owner.enabled || caller.suppressed) return undefined;
+  try {
+    const call = new OperationCall<State>(bound, self, args, caller, state as State);
+    if (operation.skip?.(call) === true) return undefined;
+    const parent = operation.parent === undefined ? caller : operation.parent(call);
+    const span = tracing.start(operation.kind, operation.title, parent, call.startMillis);
+    const recording = span.isRecording();
+    if (operation.kind === KIND_SERVER || operation.kind === KIND_CONSUMER) {
+      const scope = new RequestScope(span instanceof Span ? span : undefined);
+      scope.adoptUser(parent.baggage);
+      call.context = parent.withSpan(span as unknown as ApiSpan).withRequest(scope);
+      if (!recording) tracing.enter(call.context);
+    } else if (!operation.leaf || operation.inject !== undefined) {
+      call.context = parent.withSpan(span as unknown as ApiSpan);
+    }
+    call.span = span;
+    if (recording) operation.start(span, call, capture);
+    if (operation.inject !== undefined) operation.inject(call);
+    return recording ? call : undefined;
+  } catch (error) {
+    owner.disable(`${operation.title}, start`, error);
+    return undefined;
+  }
+}
+
+/**
+ * Calls `original` once, with its own `this`, and gives the application what it would have got; around it, one span that
+ * ends exactly once however the call ends.
+ */
+export function traceOperation(bound: BoundOperation, original: AnyFunction, self: unknown, args: any[]): unknown {
+  const call = beginOperation(bound, self, args);
+  if (call === undefined) return Reflect.apply(original, self, args);
+  const { operation, owner, tracing } = bound;
+  const { settles } = operation;
+  let attached = false;
+  if (settles?.before !== undefined) {
+    try {
+      attached = settles.before(call);
+    } catch (error) {
+      owner.disable(`${operation.title}, settlement`, error);
+    }
+  }
+  let returned: unknown;
+  try {
+    returned = operation.leaf ? Reflect.apply(original, self, args) : tracing.run(call.context, original, self, args);
+  } catch (error) {
+    call.fail(error);
+    throw error;
+  }
+  if (attached || call.isSettled) return returned;
+  if (settles?.after === undefined) {
+    call.succeed(returned);
+    return returned;
+  }
+  try {
+    return settles.after(call, returned);
+  } catch (error) {
+    owner.disable(`${operation.title}, settlement`, error);
+    call.succeed();
+    return returned;
+  }
+}

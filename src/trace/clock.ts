@@ -1,0 +1,50 @@
+import type { HrTime, TimeInput } from "@opentelemetry/api";
+
+/**
+ * Span times are `performance.now()` readings: one monotonic clock, 30 ns a read. They become wall-clock time only
+ * when a span leaves, through an anchor that follows the system clock.
+ */
+let anchorWholeMillis = 0;
+let anchorFraction = 0;
+reanchor();
+
+/** Re-reads the wall clock, so that a suspended machine or an NTP step does not shift every later span. Called at each flush. */
+export function reanchor(): void {
+  const wall = Date.now() - performance.now();
+  anchorWholeMillis = Math.floor(wall);
+  anchorFraction = wall - anchorWholeMillis;
+}
+
+/** Milliseconds on the process's monotonic clock. */
+export function now(): number {
+  return performance.now();
+}
+
+/** A caller's time (epoch milliseconds, `performance.now()` reading, Date or HrTime, as the API allows) on our clock. */
+export function fromTimeInput(input: TimeInput): number {
+  if (typeof input === "number") return input < performance.timeOrigin ? input : input - anchorWholeMillis - anchorFraction;
+  if (input instanceof Date) return input.getTime() - anchorWholeMillis - anchorFraction;
+  return input[0] * 1000 - anchorWholeMillis + (input[1] / 1e6 - anchorFraction);
+}
+
+/** `[seconds, nanoseconds]` since the epoch. */
+export function toHrTime(time: number): HrTime {
+  const millis = time + anchorFraction;
+  const whole = Math.floor(millis);
+  const wallMillis = anchorWholeMillis + whole;
+  const seconds = Math.floor(wallMillis / 1000);
+  const nanos = Math.round((millis - whole) * 1e6) + (wallMillis - seconds * 1000) * 1e6;
+  return nanos < 1e9 ? [seconds, nanos] : [seconds + 1, nanos - 1e9];
+}
+
+/** Writes `time` as unsigned 64-bit little-endian nanoseconds since the epoch, without BigInt. */
+export function writeUnixNano(time: number, target: DataView, offset: number): void {
+  const millis = time + anchorFraction;
+  const whole = Math.floor(millis);
+  const wallMillis = anchorWholeMillis + whole;
+  // wallMillis * 1e6 exceeds 2^53, so it is multiplied in two halves of 16 bits and more.
+  const high = Math.floor(wallMillis / 65536) * 1e6;
+  const low = (wallMillis % 65536) * 1e6 + Math.round((millis - whole) * 1e6) + (high % 65536) * 65536;
+  target.setUint32(offset, low % 4294967296, true);
+  target.setUint32(offset + 4, Math.floor(high / 65536) + Math.floor(low / 4294967296), true);
+}

@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    globalSetup: ["test/services/global-setup.ts"],
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    // Most tests wait for a child process; more workers than cores only makes them wait longer.
+    maxWorkers: 2,
+  },
+});
