@@ -77,7 +77,12 @@ export class Kit {
   }
 
   /** Sends `context` with a request to `host` (a name or address, no port): `user.id` only where it may go. */
-  inject<Carrier>(context: TraceContext, carrier: Carrier, setter: TextMapSetter<Carrier>, host: string | undefined): void {
+  inject<Carrier>(
+    context: TraceContext,
+    carrier: Carrier,
+    setter: TextMapSetter<Carrier>,
+    host: string | undefined,
+  ): void {
     this.tracing.propagator.inject(this.userPropagation.apply(context, host), carrier, setter);
   }
 

@@ -3,7 +3,6 @@ import type { Capture } from "../capture/capture.ts";
 import { now } from "../trace/clock.ts";
 import type { TraceContext } from "../trace/context.ts";
 import { RequestScope } from "../trace/request-scope.ts";
-import { Span } from "../trace/span.ts";
 import { KIND_CONSUMER, KIND_SERVER } from "../trace/tracer.ts";
 import { errorType } from "./errors.ts";
 import type { Operation, OperationSpan } from "./operation.ts";
@@ -33,6 +32,8 @@ export class OperationCall<State = any> {
   span: OperationSpan;
   /** On the clock of `trace/clock.ts`. */
   readonly startMillis: number;
+  /** False for a request the sampler declined: its hooks do not run, its context still travels. */
+  recording = false;
   /** For the description: what it learns at the start and needs at the end. */
   state: State;
   private settled = false;
@@ -54,7 +55,7 @@ export class OperationCall<State = any> {
     if (this.settled) return;
     this.settled = true;
     const { operation, owner, capture } = this.bound;
-    if (operation.finish !== undefined && owner.enabled) {
+    if (this.recording && operation.finish !== undefined && owner.enabled) {
       try {
         operation.finish(this.span, result, this, capture);
       } catch (error) {
@@ -69,7 +70,7 @@ export class OperationCall<State = any> {
     if (this.settled) return;
     this.settled = true;
     const { operation, owner, capture } = this.bound;
-    if (owner.enabled) {
+    if (this.recording && owner.enabled) {
       try {
         if (operation.fail !== undefined) operation.fail(this.span, error, this, capture);
         else recordFailure(this.span, error);
@@ -93,7 +94,7 @@ export class OperationCall<State = any> {
     this.span.end();
     // Contexts live as long as whatever the request started; its span must not.
     const scope = this.context.request;
-    if (scope !== undefined && scope.span === (this.span as unknown)) scope.span = undefined;
+    if (scope !== undefined && scope.span === this.span) scope.span = undefined;
   }
 }
 
@@ -105,7 +106,8 @@ export function recordFailure(span: OperationSpan, error: unknown): void {
 
 /**
  * Starts the span of a call whose end the instrumentation reports itself (`succeed`, `fail`): for channels and events.
- * Undefined when the call is not recorded; `inject` has then already sent the decision along.
+ * Undefined when the call is not recorded; `inject` has then already sent the decision along. A server's or consumer's
+ * call is returned either way, because its handler has to run in `call.context`.
  */
 export function beginOperation<State>(
   bound: BoundOperation<any, State>,
@@ -121,19 +123,19 @@ export function beginOperation<State>(
     if (operation.skip?.(call) === true) return undefined;
     const parent = operation.parent === undefined ? caller : operation.parent(call);
     const span = tracing.start(operation.kind, operation.title, parent, call.startMillis);
-    const recording = span.isRecording();
-    if (operation.kind === KIND_SERVER || operation.kind === KIND_CONSUMER) {
-      const scope = new RequestScope(span instanceof Span ? span : undefined);
+    const isEntry = operation.kind === KIND_SERVER || operation.kind === KIND_CONSUMER;
+    call.span = span;
+    call.recording = span.isRecording();
+    if (isEntry) {
+      const scope = new RequestScope(call.recording ? span : undefined);
       scope.adoptUser(parent.baggage);
-      call.context = parent.withSpan(span as unknown as ApiSpan).withRequest(scope);
-      if (!recording) tracing.enter(call.context);
+      call.context = parent.withRequest(span as unknown as ApiSpan, scope);
     } else if (!operation.leaf || operation.inject !== undefined) {
       call.context = parent.withSpan(span as unknown as ApiSpan);
     }
-    call.span = span;
-    if (recording) operation.start(span, call, capture);
+    if (call.recording) operation.start(span, call, capture);
     if (operation.inject !== undefined) operation.inject(call);
-    return recording ? call : undefined;
+    return call.recording || isEntry ? call : undefined;
   } catch (error) {
     owner.disable(`${operation.title}, start`, error);
     return undefined;

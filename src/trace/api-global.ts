@@ -26,8 +26,19 @@ export function isApiGlobalTaken(): boolean {
 }
 
 /** Makes us the SDK of every copy of the API in this process. Nothing is loaded: a registration is a property of one object. */
-export function registerApiGlobal(trace: TracerProvider, context: ContextManager, propagation: TextMapPropagator): void {
-  globals[API_GLOBAL] = { ...globals[API_GLOBAL], version: API_VERSION, trace, context, propagation, diag: apiLogger };
+export function registerApiGlobal(
+  trace: TracerProvider,
+  context: ContextManager,
+  propagation: TextMapPropagator,
+): void {
+  globals[API_GLOBAL] = {
+    ...globals[API_GLOBAL],
+    version: API_VERSION,
+    trace,
+    context,
+    propagation,
+    diag: apiLogger,
+  };
 }
 
 /** Takes back what `registerApiGlobal` gave, unless somebody else has replaced it since. */

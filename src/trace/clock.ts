@@ -22,7 +22,8 @@ export function now(): number {
 
 /** A caller's time (epoch milliseconds, `performance.now()` reading, Date or HrTime, as the API allows) on our clock. */
 export function fromTimeInput(input: TimeInput): number {
-  if (typeof input === "number") return input < performance.timeOrigin ? input : input - anchorWholeMillis - anchorFraction;
+  if (typeof input === "number")
+    return input < performance.timeOrigin ? input : input - anchorWholeMillis - anchorFraction;
   if (input instanceof Date) return input.getTime() - anchorWholeMillis - anchorFraction;
   return input[0] * 1000 - anchorWholeMillis + (input[1] / 1e6 - anchorFraction);
 }

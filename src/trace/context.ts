@@ -58,8 +58,9 @@ export class TraceContext implements Context {
     return new TraceContext(this.span, baggage, this.suppressed, this.request, this.others, this.foreign);
   }
 
-  withRequest(request: RequestScope): TraceContext {
-    return new TraceContext(this.span, this.baggage, this.suppressed, request, this.others, this.foreign);
+  /** The context a request is handled in. */
+  withRequest(span: ApiSpan, request: RequestScope): TraceContext {
+    return new TraceContext(span, this.baggage, this.suppressed, request, this.others, this.foreign);
   }
 
   getValue(key: symbol): unknown {
@@ -95,7 +96,12 @@ export function activeContext(): TraceContext {
 }
 
 /** Runs `fn` inside `context`; returns or throws what it does. */
-export function runInContext<A extends unknown[], R>(context: TraceContext, fn: (...args: A) => R, self: unknown, args: A): R {
+export function runInContext<A extends unknown[], R>(
+  context: TraceContext,
+  fn: (...args: A) => R,
+  self: unknown,
+  args: A,
+): R {
   return storage.run(context, () => Reflect.apply(fn, self, args));
 }
 

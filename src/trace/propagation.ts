@@ -29,7 +29,8 @@ export function formatTraceparent(span: SpanIdentity): string {
 /** The remote parent a `traceparent` names, or undefined when it is malformed (§3.2.2, §4.3): then a new trace starts. */
 export function parseTraceparent(header: string, tracestate: string | undefined): PropagatedSpan | undefined {
   const length = header.length;
-  if (length < 55 || header.charCodeAt(2) !== 45 || header.charCodeAt(35) !== 45 || header.charCodeAt(52) !== 45) return undefined;
+  if (length < 55 || header.charCodeAt(2) !== 45 || header.charCodeAt(35) !== 45 || header.charCodeAt(52) !== 45)
+    return undefined;
   const isVersion0 = header.startsWith("00");
   // A later version may append fields after another dash; version ff is invalid, and version 00 has nothing more.
   if (isVersion0 ? length !== 55 : length > 55 && header.charCodeAt(55) !== 45) return undefined;

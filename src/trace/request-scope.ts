@@ -1,7 +1,6 @@
-import type { Baggage } from "@opentelemetry/api";
+import type { AttributeValue, Baggage } from "@opentelemetry/api";
 import { AttributeBlock } from "./attributes.ts";
 import { USER_EMAIL, USER_ID, USER_NAME, USER_ROLES } from "../semconv/attributes.ts";
-import type { Span } from "./span.ts";
 
 /** UTF-16 units: what comes from outside is bounded. */
 const MAX_USER_ID = 256;
@@ -14,18 +13,23 @@ export interface User {
   readonly roles?: readonly string[] | undefined;
 }
 
+/** As much of a span as is needed to say who its request is for. */
+interface Identifiable {
+  setAttribute(key: string, value: AttributeValue): unknown;
+}
+
 /**
  * What is learnt about a request while it is being handled: shared by all its contexts in this process, because the code
  * that learns it (an auth check, deep inside) runs in a context below the one later spans start from.
  */
 export class RequestScope {
   /** The request's own span while it is open. Dropped at its end: contexts outlive requests, spans must not. */
-  span: Span | undefined;
+  span: Identifiable | undefined;
   user: User | undefined;
   /** `user.id` for every later span of the request. */
   userBlock: AttributeBlock | undefined;
 
-  constructor(span: Span | undefined) {
+  constructor(span: Identifiable | undefined) {
     this.span = span;
     this.user = undefined;
     this.userBlock = undefined;

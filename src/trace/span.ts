@@ -59,7 +59,8 @@ export const STATUS_ERROR = 2;
 const NO_ENTRIES: ReadonlyArray<string | AttributeValue> = [];
 
 function identityToContext(identity: SpanIdentity): SpanContext {
-  const { traceWord0, traceWord1, traceWord2, traceWord3, spanWord0, spanWord1, flags, traceState, isRemote } = identity;
+  const { traceWord0, traceWord1, traceWord2, traceWord3, spanWord0, spanWord1, flags, traceState, isRemote } =
+    identity;
   const context: SpanContext = {
     traceId: wordToHex(traceWord0) + wordToHex(traceWord1) + wordToHex(traceWord2) + wordToHex(traceWord3),
     spanId: wordToHex(spanWord0) + wordToHex(spanWord1),
@@ -244,7 +245,8 @@ export class Span implements ApiSpan, SpanIdentity {
       return;
     }
     this.attributeCount++;
-    const limited = limits.attributeValueLengthLimit === Infinity ? value : limitValue(value, limits.attributeValueLengthLimit);
+    const limited =
+      limits.attributeValueLengthLimit === Infinity ? value : limitValue(value, limits.attributeValueLengthLimit);
     if (this.entries === undefined) this.entries = [key, limited];
     else this.entries.push(key, limited);
   }
@@ -294,7 +296,8 @@ export class Span implements ApiSpan, SpanIdentity {
   }
 
   setAttribute(key: string, value: AttributeValue): this {
-    if (this.endMillis !== -1 || value === undefined || value === null || typeof key !== "string" || key === "") return this;
+    if (this.endMillis !== -1 || value === undefined || value === null || typeof key !== "string" || key === "")
+      return this;
     if (!isAttributeValue(value)) return this;
     this.setAttributeTrusted(key, this.pipeline.redactor.attribute(key, value));
     return this;
@@ -362,7 +365,12 @@ export class Span implements ApiSpan, SpanIdentity {
     const attributes: Attributes = {};
     if (typeof exception === "string") attributes[EXCEPTION_MESSAGE] = redactor.error(exception);
     else if (typeof exception === "object" && exception !== null) {
-      const { code, name, message, stack } = exception as { code?: unknown; name?: unknown; message?: unknown; stack?: unknown };
+      const { code, name, message, stack } = exception as {
+        code?: unknown;
+        name?: unknown;
+        message?: unknown;
+        stack?: unknown;
+      };
       if (typeof code === "string" || typeof code === "number") attributes[EXCEPTION_TYPE] = String(code);
       else if (typeof name === "string") attributes[EXCEPTION_TYPE] = name;
       if (typeof message === "string") attributes[EXCEPTION_MESSAGE] = redactor.error(message);
@@ -429,7 +437,12 @@ export class Span implements ApiSpan, SpanIdentity {
   get ended(): boolean {
     return this.endMillis !== -1;
   }
-  get events(): Array<{ name: string; time: HrTime; attributes: Attributes; droppedAttributesCount: number }> {
+  get events(): Array<{
+    name: string;
+    time: HrTime;
+    attributes: Attributes;
+    droppedAttributesCount: number;
+  }> {
     return (this.eventList ?? []).map(({ name, time, entries, droppedAttributesCount }) => ({
       name,
       time: toHrTime(time),
@@ -490,7 +503,11 @@ export class Span implements ApiSpan, SpanIdentity {
       this.droppedEventsCount++;
       return;
     }
-    const { entries, dropped } = copyAttributes(attributes, limits.attributePerEventCountLimit, limits.attributeValueLengthLimit);
+    const { entries, dropped } = copyAttributes(
+      attributes,
+      limits.attributePerEventCountLimit,
+      limits.attributeValueLengthLimit,
+    );
     this.eventList.push({ name, time, entries, droppedAttributesCount: dropped });
   }
 

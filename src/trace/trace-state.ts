@@ -23,7 +23,8 @@ export class TraceState implements ApiTraceState {
       const equals = member.indexOf("=");
       const key = member.slice(0, equals);
       const value = member.slice(equals + 1);
-      if (equals <= 0 || !KEY.test(key) || !VALUE.test(value) || value.includes(",") || value.includes("=")) return undefined;
+      if (equals <= 0 || !KEY.test(key) || !VALUE.test(value) || value.includes(",") || value.includes("="))
+        return undefined;
       if (members.has(key)) return undefined;
       length += member.length + 1;
       if (members.size === MAX_MEMBERS || length > MAX_LENGTH + 1) break;

@@ -1,4 +1,11 @@
-import type { Context, Span as ApiSpan, SpanKind, SpanOptions, Tracer as ApiTracer, TracerProvider as ApiTracerProvider } from "@opentelemetry/api";
+import type {
+  Context,
+  Span as ApiSpan,
+  SpanKind,
+  SpanOptions,
+  Tracer as ApiTracer,
+  TracerProvider as ApiTracerProvider,
+} from "@opentelemetry/api";
 import { fromTimeInput, now } from "./clock.ts";
 import { activeContext, runInContext, TraceContext } from "./context.ts";
 import { randomWord } from "./ids.ts";
@@ -33,9 +40,20 @@ export class Tracer implements ApiTracer {
     if (identity !== undefined) {
       if (parent.suppressed || !sampler.sampleChild(identity)) return propagate(identity);
     } else if (parent.suppressed || !sampler.alwaysSamplesRoot) {
-      identity = new PropagatedSpan(randomWord(), randomWord(), randomWord(), randomWord(), 0, 0, FLAG_RANDOM, undefined, false);
+      identity = new PropagatedSpan(
+        randomWord(),
+        randomWord(),
+        randomWord(),
+        randomWord(),
+        0,
+        0,
+        FLAG_RANDOM,
+        undefined,
+        false,
+      );
       const { traceWord0, traceWord1, traceWord2, traceWord3 } = identity;
-      if (parent.suppressed || !sampler.sampleRoot(traceWord0, traceWord1, traceWord2, traceWord3)) return propagate(identity);
+      if (parent.suppressed || !sampler.sampleRoot(traceWord0, traceWord1, traceWord2, traceWord3))
+        return propagate(identity);
     }
     const span = new Span(this.pipeline, this.scope, identity, kind, name, startMillis);
     const userBlock = parent.request?.userBlock;
@@ -80,7 +98,12 @@ export function identityOf(span: ApiSpan | undefined): SpanIdentity | undefined 
 
 /** Carries a declined trace onward: the same ids below a parent, fresh ones for a root, the sampled flag off. */
 function propagate(identity: SpanIdentity): PropagatedSpan {
-  if (identity instanceof PropagatedSpan && !identity.isRemote && (identity.flags & 1) === 0 && identity.spanWord0 !== 0) {
+  if (
+    identity instanceof PropagatedSpan &&
+    !identity.isRemote &&
+    (identity.flags & 1) === 0 &&
+    identity.spanWord0 !== 0
+  ) {
     return identity;
   }
   const { traceWord0, traceWord1, traceWord2, traceWord3, flags, traceState } = identity;
