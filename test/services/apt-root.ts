@@ -1,14 +1,6 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-} from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { repositoryRoot } from "../support/built.ts";
@@ -29,10 +21,7 @@ export function aptLibraries(folder: string): { LD_LIBRARY_PATH: string } {
 /** Downloads packages and what they depend on with apt, and unpacks them below `node_modules/.cache`: without root and
  *  without touching the system. Once per package list; later calls find it. Gives the folder that holds `usr/bin`. Throws where there is no apt (Debian, Ubuntu)
  *  and when a download fails. */
-export async function ensureAptRoot(
-  packages: string[],
-  onProgress?: (message: string) => void,
-): Promise<string> {
+export async function ensureAptRoot(packages: string[], onProgress?: (message: string) => void): Promise<string> {
   for (const program of ["apt-get", "dpkg-deb"]) {
     if (!findProgram(program)) throw new Error(`this machine has no ${program}`);
   }
@@ -52,12 +41,9 @@ export async function ensureAptRoot(
       renameSync(join(work, "root"), folder);
     } catch (error) {
       const { stderr = "" } = error as { stderr?: string };
-      throw new Error(
-        `apt could not fetch ${packages.join(", ")}: ${(error as Error).message}\n${stderr}`,
-        {
-          cause: error,
-        },
-      );
+      throw new Error(`apt could not fetch ${packages.join(", ")}: ${(error as Error).message}\n${stderr}`, {
+        cause: error,
+      });
     } finally {
       rmSync(work, { recursive: true, force: true });
     }
@@ -88,13 +74,7 @@ async function unpackInto(work: string, packages: string[]): Promise<void> {
 
   await apt("update");
   // Lines look like: 'http://host/redis-server_7.0.15_amd64.deb' redis-server_5%3a7.0.15_amd64.deb 72444 SHA256:…
-  const { stdout } = await apt(
-    "--print-uris",
-    "--yes",
-    "--no-install-recommends",
-    "install",
-    ...packages,
-  );
+  const { stdout } = await apt("--print-uris", "--yes", "--no-install-recommends", "install", ...packages);
   const names = [...stdout.matchAll(/^'[^']+' ([^_\s]+)_/gm)].map((match) => match[1] ?? "");
   if (names.length === 0) throw new Error(`apt offers nothing to download:\n${stdout}`);
   await apt("download", ...names);

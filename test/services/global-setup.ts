@@ -15,15 +15,11 @@ export async function setup(): Promise<() => Promise<void>> {
   const outcomes = await Promise.allSettled(Object.values(starting));
   await built;
 
-  const running: Service[] = outcomes.flatMap((outcome) =>
-    outcome.status === "fulfilled" ? [outcome.value] : [],
-  );
+  const running: Service[] = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
   const stop = async (): Promise<void> => {
     await Promise.all(running.map((service) => service.stop()));
   };
-  const problems = outcomes.flatMap((outcome) =>
-    outcome.status === "rejected" ? [String(outcome.reason)] : [],
-  );
+  const problems = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [String(outcome.reason)] : []));
   if (problems.length > 0) {
     await stop();
     throw new Error(problems.join("\n"));

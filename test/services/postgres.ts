@@ -1,14 +1,7 @@
 import { existsSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
-import {
-  findProgram,
-  isExecutable,
-  makeScratchFolder,
-  reachable,
-  runUnprivileged,
-  startServer,
-} from "./service.ts";
+import { findProgram, isExecutable, makeScratchFolder, reachable, runUnprivileged, startServer } from "./service.ts";
 import { removeTrackedFolder } from "../support/started.ts";
 import type { Handshake, Service, StartOptions } from "./service.ts";
 
@@ -97,15 +90,8 @@ function findEmbedded(): string | undefined {
 
 function findSystem(): string | undefined {
   const debian = "/usr/lib/postgresql";
-  const versions = existsSync(debian)
-    ? readdirSync(debian).sort((a, b) => Number(b) - Number(a))
-    : [];
+  const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : [];
   const onPath = findProgram("postgres");
-  const folders = [
-    ...versions.map((version) => join(debian, version)),
-    ...(onPath ? [dirname(dirname(onPath))] : []),
-  ];
-  return folders.find((folder) =>
-    ["initdb", "postgres"].every((name) => isExecutable(join(folder, "bin", name))),
-  );
+  const folders = [...versions.map((version) => join(debian, version)), ...(onPath ? [dirname(dirname(onPath))] : [])];
+  return folders.find((folder) => ["initdb", "postgres"].every((name) => isExecutable(join(folder, "bin", name))));
 }

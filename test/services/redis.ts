@@ -18,16 +18,7 @@ export async function startRedis(options: StartOptions = {}): Promise<Service> {
     scratchFolder,
     server: (freePort) => ({
       command: root ? join(root, "usr/bin/redis-server") : (system ?? ""),
-      args: [
-        "--port",
-        String(freePort),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--dir",
-        scratchFolder,
-      ],
+      args: ["--port", String(freePort), "--bind", "127.0.0.1", "--save", "", "--dir", scratchFolder],
       env: root ? aptLibraries(root) : {},
     }),
     handshake: { say: "PING\r\n", hears: (answer) => answer.startsWith("+PONG") },

@@ -49,12 +49,7 @@ export function reachable(folder: string, scratchFolder: string): string {
 
 /** The absolute path of a program in PATH or in the folders where Debian keeps servers. */
 export function findProgram(name: string): string | undefined {
-  const folders = [
-    ...(process.env["PATH"] ?? "").split(delimiter),
-    "/usr/local/bin",
-    "/usr/sbin",
-    "/usr/bin",
-  ];
+  const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/local/bin", "/usr/sbin", "/usr/bin"];
   return folders.map((folder) => join(folder, name)).find(isExecutable);
 }
 
@@ -143,10 +138,7 @@ function spawnServer({ command, args, env }: ServerProcess): RunningServer {
   return { child, output: () => output, hasEnded: () => ended, ended: end };
 }
 
-async function stopProcess(
-  { child, ended, hasEnded }: RunningServer,
-  signal: NodeJS.Signals,
-): Promise<void> {
+async function stopProcess({ child, ended, hasEnded }: RunningServer, signal: NodeJS.Signals): Promise<void> {
   if (hasEnded() || child.pid === undefined) return;
   child.kill(signal);
   const killer = setTimeout(() => child.kill("SIGKILL"), 3000);
@@ -156,11 +148,7 @@ async function stopProcess(
   if (isGroupAlive(child.pid)) signalGroup(child.pid, "SIGKILL");
 }
 
-async function waitUntilReady(
-  server: RunningServer,
-  port: number,
-  handshake: Handshake,
-): Promise<void> {
+async function waitUntilReady(server: RunningServer, port: number, handshake: Handshake): Promise<void> {
   const deadline = Date.now() + 30_000;
   for (;;) {
     const ready = await answers(port, handshake);

@@ -36,9 +36,9 @@ async function processes(text: string): Promise<string[]> {
 }
 
 test("the run has a PostgreSQL and a Redis", async () => {
-  expect(
-    await query(process.env["TRACEKIT_TEST_POSTGRES_URL"] ?? "", "SELECT 6 * 7 AS answer"),
-  ).toEqual([{ answer: 42 }]);
+  expect(await query(process.env["TRACEKIT_TEST_POSTGRES_URL"] ?? "", "SELECT 6 * 7 AS answer")).toEqual([
+    { answer: 42 },
+  ]);
   expect(await setAndGet(process.env["TRACEKIT_TEST_REDIS_URL"] ?? "")).toBe("é");
 });
 
@@ -78,8 +78,7 @@ test("servers end with a parent that was killed", async () => {
   const [, ...ports] = await parent.waitForLine(/started (\d+) (\d+)/, 60_000);
   for (const port of ports) expect(await processes(port)).not.toEqual([]);
   await parent.kill("SIGKILL");
-  for (const port of ports)
-    await expect.poll(() => processes(port), { timeout: 20_000 }).toEqual([]);
+  for (const port of ports) await expect.poll(() => processes(port), { timeout: 20_000 }).toEqual([]);
 });
 
 test("a URL in the environment is used as it is, and left running", async () => {
@@ -105,9 +104,7 @@ test("a server that ends at once, or never answers as it should, is an error tha
   await expect(start("console.error('no such option'); process.exit(3)")).rejects.toThrow(
     "Thing did not start: it ended with 3\nno such option",
   );
-  await expect(start("console.error('port in use'); process.exit(1)")).rejects.toThrow(
-    "it ended with 1\nport in use",
-  );
+  await expect(start("console.error('port in use'); process.exit(1)")).rejects.toThrow("it ended with 1\nport in use");
 });
 
 test("a missing Redis names the command that installs it", async () => {
@@ -118,8 +115,6 @@ test("a missing Redis names the command that installs it", async () => {
     findProgram: () => undefined,
   }));
   const { startRedis: startWithoutPrograms } = await import("./redis.ts");
-  await expect(startWithoutPrograms()).rejects.toThrow(
-    /"apt-get install redis-server".*no apt-get/,
-  );
+  await expect(startWithoutPrograms()).rejects.toThrow(/"apt-get install redis-server".*no apt-get/);
   vi.doUnmock("./service.ts");
 });

@@ -67,9 +67,7 @@ describe.each(officialExporters)("what the official %s exporter sends", (_name, 
         empty: "",
       },
       droppedAttributesCount: 0,
-      events: [
-        { name: "retry", timeUnixNano: 1_700_000_000_200_000_000n, attributes: { attempt: 2 } },
-      ],
+      events: [{ name: "retry", timeUnixNano: 1_700_000_000_200_000_000n, attributes: { attempt: 2 } }],
       links: [{ traceId: linked.traceId, spanId: linked.spanId, attributes: { why: "batch" } }],
       status: { code: "ERROR", message: "boom" },
       scope: { name: "scope", version: "1.2.3" },
@@ -88,11 +86,7 @@ const ids = [0x0a, 16, ...Array<number>(16).fill(7), 0x12, 8, ...Array<number>(8
 const times = [0x39, 1, 0, 0, 0, 0, 0, 0, 0, 0x41, 2, 0, 0, 0, 0, 0, 0, 0];
 const keyOnly = [0x4a, 3, 0x0a, 1, 0x6b];
 
-function post(
-  body: Uint8Array,
-  headers: Record<string, string> = {},
-  path = "/v1/traces",
-): Promise<Response> {
+function post(body: Uint8Array, headers: Record<string, string> = {}, path = "/v1/traces"): Promise<Response> {
   return fetch(`${receiver.url}${path}`, {
     method: "POST",
     headers: { "content-type": "application/x-protobuf", ...headers },
@@ -113,11 +107,7 @@ test("accepts a minimal span, gzipped or not, and keeps the bytes", async () => 
 
 test.each([
   ["not protobuf", Buffer.from("garbage!"), /./],
-  [
-    "a field that is not in the .proto files",
-    requestWithSpan(...ids, ...times, 0xf8, 0x06, 1),
-    /not in the .proto/,
-  ],
+  ["a field that is not in the .proto files", requestWithSpan(...ids, ...times, 0xf8, 0x06, 1), /not in the .proto/],
   [
     "a trace id of zeros",
     requestWithSpan(0x0a, 16, ...Array<number>(16).fill(0), ...ids.slice(18), ...times),

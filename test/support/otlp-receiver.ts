@@ -86,10 +86,7 @@ export interface OtlpReceiver {
   respond: ((request: ReceivedRequest, index: number) => Misbehaviour | undefined) | undefined;
   /** Resolves with `spans` once there are `wanted` of them, or once `wanted(spans)` is true.
    *  Rejects after `timeoutMillis` (default 20 000) with a list of what did arrive. */
-  waitForSpans(
-    wanted: number | ((spans: ReceivedSpan[]) => boolean),
-    timeoutMillis?: number,
-  ): Promise<ReceivedSpan[]>;
+  waitForSpans(wanted: number | ((spans: ReceivedSpan[]) => boolean), timeoutMillis?: number): Promise<ReceivedSpan[]>;
   /** The same, for requests, refused ones included. */
   waitForRequests(
     wanted: number | ((requests: ReceivedRequest[]) => boolean),
@@ -120,10 +117,7 @@ export async function startOtlpReceiver(options: OtlpReceiverOptions = {}): Prom
   let answered = 0;
 
   const server = options.tls
-    ? createHttpsServer(
-        { ...options.tls, rejectUnauthorized: options.tls.requestCert === true },
-        onRequest,
-      )
+    ? createHttpsServer({ ...options.tls, rejectUnauthorized: options.tls.requestCert === true }, onRequest)
     : createHttpServer(onRequest);
 
   function onRequest(request: IncomingMessage, response: ServerResponse): void {
@@ -210,8 +204,7 @@ export async function startOtlpReceiver(options: OtlpReceiverOptions = {}): Prom
     spans: [],
     requests: [],
     respond: undefined,
-    waitForSpans: (wanted, timeoutMillis = 20_000) =>
-      waitFor(() => receiver.spans, wanted, timeoutMillis, "spans"),
+    waitForSpans: (wanted, timeoutMillis = 20_000) => waitFor(() => receiver.spans, wanted, timeoutMillis, "spans"),
     waitForRequests: (wanted, timeoutMillis = 20_000) =>
       waitFor(() => receiver.requests, wanted, timeoutMillis, "requests"),
     reset() {
@@ -237,22 +230,16 @@ export async function startOtlpReceiver(options: OtlpReceiverOptions = {}): Prom
 }
 
 /** Fills in `body` and `spans`, or says how to refuse the request. */
-function read(
-  request: ReceivedRequest,
-  servedPath: string,
-): { status: number; problem: string } | undefined {
-  if (request.path !== servedPath)
-    return { status: 404, problem: `nothing is served at ${request.path}` };
+function read(request: ReceivedRequest, servedPath: string): { status: number; problem: string } | undefined {
+  if (request.path !== servedPath) return { status: 404, problem: `nothing is served at ${request.path}` };
   if (request.method !== "POST") return { status: 405, problem: `${request.method} is not POST` };
   const encoding = request.headers["content-encoding"] ?? "identity";
   const contentType = (request.headers["content-type"] ?? "").split(";")[0]?.trim();
   try {
     if (encoding === "gzip") request.body = gunzipSync(request.rawBody);
-    else if (encoding !== "identity")
-      return { status: 415, problem: `content-encoding ${encoding}` };
+    else if (encoding !== "identity") return { status: 415, problem: `content-encoding ${encoding}` };
     if (contentType === "application/x-protobuf") request.spans = decodeTraces(request.body);
-    else if (contentType === "application/json")
-      request.spans = decodeTracesJson(request.body.toString("utf8"));
+    else if (contentType === "application/json") request.spans = decodeTracesJson(request.body.toString("utf8"));
     else return { status: 415, problem: `content-type ${contentType}` };
   } catch (error) {
     return { status: 400, problem: error instanceof Error ? error.message : String(error) };
@@ -271,19 +258,14 @@ function send(
   response.end(body);
 }
 
-function successBody(
-  contentType: string,
-  partialSuccess: Misbehaviour["partialSuccess"],
-): string | Uint8Array {
+function successBody(contentType: string, partialSuccess: Misbehaviour["partialSuccess"]): string | Uint8Array {
   if (contentType.startsWith("application/json")) {
     if (partialSuccess === undefined) return "{}";
     return JSON.stringify({
       partialSuccess: { ...partialSuccess, rejectedSpans: String(partialSuccess.rejectedSpans) },
     });
   }
-  const type = schema().lookupType(
-    "opentelemetry.proto.collector.trace.v1.ExportTraceServiceResponse",
-  );
+  const type = schema().lookupType("opentelemetry.proto.collector.trace.v1.ExportTraceServiceResponse");
   return type.encode(type.fromObject(partialSuccess ? { partialSuccess } : {})).finish();
 }
 
@@ -342,14 +324,7 @@ function refuseUnknownFields(value: unknown, where: string): void {
 
 // What protobufjs' toObject gives for these messages with the options below.
 interface WireValue {
-  value?:
-    | "stringValue"
-    | "boolValue"
-    | "intValue"
-    | "doubleValue"
-    | "arrayValue"
-    | "kvlistValue"
-    | "bytesValue";
+  value?: "stringValue" | "boolValue" | "intValue" | "doubleValue" | "arrayValue" | "kvlistValue" | "bytesValue";
   stringValue?: string;
   boolValue?: boolean;
   intValue?: string;
@@ -424,11 +399,7 @@ function toSpans(message: protobuf.Message): ReceivedSpan[] {
   return spans;
 }
 
-function toSpan(
-  span: WireSpan,
-  resource: ReceivedSpan["resource"],
-  scope: ReceivedSpan["scope"],
-): ReceivedSpan {
+function toSpan(span: WireSpan, resource: ReceivedSpan["resource"], scope: ReceivedSpan["scope"]): ReceivedSpan {
   const where = `span "${span.name}"`;
   const startTimeUnixNano = BigInt(span.startTimeUnixNano);
   const endTimeUnixNano = BigInt(span.endTimeUnixNano);
@@ -438,8 +409,7 @@ function toSpan(
   return {
     traceId: toId(span.traceId, 16, `${where} traceId`),
     spanId: toId(span.spanId, 8, `${where} spanId`),
-    parentSpanId:
-      span.parentSpanId.length === 0 ? "" : toId(span.parentSpanId, 8, `${where} parentSpanId`),
+    parentSpanId: span.parentSpanId.length === 0 ? "" : toId(span.parentSpanId, 8, `${where} parentSpanId`),
     traceState: span.traceState,
     flags: span.flags,
     name: span.name,
@@ -465,10 +435,7 @@ function toSpan(
     })),
     droppedLinksCount: span.droppedLinksCount,
     status: {
-      code: (span.status?.code ?? "UNSET").replace(
-        "STATUS_CODE_",
-        "",
-      ) as ReceivedSpan["status"]["code"],
+      code: (span.status?.code ?? "UNSET").replace("STATUS_CODE_", "") as ReceivedSpan["status"]["code"],
       message: span.status?.message ?? "",
     },
     resource,
@@ -486,9 +453,7 @@ function toAttributes(pairs: WireKeyValue[], where: string): Record<string, unkn
   const attributes: Record<string, unknown> = {};
   for (const { key, value } of pairs) {
     if (key === "" || Object.hasOwn(attributes, key))
-      throw new Error(
-        `${where} has the attribute "${key}" ${key === "" ? "without a name" : "twice"}`,
-      );
+      throw new Error(`${where} has the attribute "${key}" ${key === "" ? "without a name" : "twice"}`);
     attributes[key] = toValue(value);
   }
   return attributes;
@@ -525,10 +490,5 @@ function describe(receiver: OtlpReceiver): string {
       `  ${request.method} ${request.path} ${request.rawBody.length} bytes, ${request.spans.length} spans` +
       (request.problem ? `, refused: ${request.problem}` : ""),
   );
-  return [
-    `Accepted ${spans.length} spans:`,
-    ...spans,
-    `In ${requests.length} requests:`,
-    ...requests,
-  ].join("\n");
+  return [`Accepted ${spans.length} spans:`, ...spans, `In ${requests.length} requests:`, ...requests].join("\n");
 }

@@ -19,14 +19,8 @@ function installFakePackage(): string {
   folders.push(folder);
   const packageFolder = join(folder, "node_modules/@tracekit/auto");
   mkdirSync(packageFolder, { recursive: true });
-  writeFileSync(
-    join(packageFolder, "package.json"),
-    '{"name":"@tracekit/auto","main":"register.js"}',
-  );
-  writeFileSync(
-    join(packageFolder, "register.js"),
-    'console.log("preload", JSON.stringify(process.execArgv))',
-  );
+  writeFileSync(join(packageFolder, "package.json"), '{"name":"@tracekit/auto","main":"register.js"}');
+  writeFileSync(join(packageFolder, "register.js"), 'console.log("preload", JSON.stringify(process.execArgv))');
   return folder;
 }
 
@@ -67,12 +61,7 @@ test("gives the app a clean environment, its arguments, and the repository's pac
       import pg from "./lib/pg.mjs";
       console.log(JSON.stringify([Object.keys(process.env).sort(), process.argv.slice(2), process.execArgv, typeof pg.Client]));`,
   });
-  expect(JSON.parse(stdout)).toEqual([
-    ["HOME", "MINE", "PATH"],
-    ["a b"],
-    ["--no-warnings"],
-    "function",
-  ]);
+  expect(JSON.parse(stdout)).toEqual([["HOME", "MINE", "PATH"], ["a b"], ["--no-warnings"], "function"]);
 });
 
 test("runs the Node that TRACEKIT_TEST_NODE names", async () => {
@@ -94,9 +83,7 @@ test("waits for lines and the port, and tells how the app ended", async () => {
   expect(await app.port()).toBe(1234);
   const never = app.waitForLine(/never/);
   expect(await app.kill()).toEqual({ code: 7, signal: null });
-  await expect(never).rejects.toThrow(
-    /it ended with code 7\n--- stdout ---\nlistening 1234\n\n--- stderr ---\nbye/,
-  );
+  await expect(never).rejects.toThrow(/it ended with code 7\n--- stdout ---\nlistening 1234\n\n--- stderr ---\nbye/);
   expect((await app.waitForLine(/bye/))[0]).toBe("bye");
   expect(existsSync(app.child.spawnargs.at(-1) ?? "")).toBe(false);
 });
@@ -147,10 +134,6 @@ test("a lock is held by one, and released by an error", async () => {
     throw new Error(id);
   };
   const name = `test ${process.pid}`;
-  await Promise.allSettled([
-    withLock(name, hold("a")),
-    withLock(name, hold("b")),
-    withLock(name, hold("c")),
-  ]);
+  await Promise.allSettled([withLock(name, hold("a")), withLock(name, hold("b")), withLock(name, hold("c"))]);
   expect(events.map((event) => event[0]).join("")).toBe("+-+-+-");
 });

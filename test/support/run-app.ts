@@ -4,13 +4,7 @@ import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { repositoryRoot } from "./built.ts";
-import {
-  cleanEnvironment,
-  makeTrackedFolder,
-  removeTrackedFolder,
-  signalGroup,
-  spawnTracked,
-} from "./started.ts";
+import { cleanEnvironment, makeTrackedFolder, removeTrackedFolder, signalGroup, spawnTracked } from "./started.ts";
 
 /** What to run. Either `file` or `code`. */
 export interface AppOptions {
@@ -64,8 +58,7 @@ export function startApp(options: AppOptions): App {
   const env: Record<string, string> = { ...cleanEnvironment(), ...options.env };
   const nodeArgs: string[] = [];
   if (preload === "node-options") {
-    env["NODE_OPTIONS"] =
-      `${env["NODE_OPTIONS"] ?? ""} --import ${preloadSpecifier("import", cwd)}`.trim();
+    env["NODE_OPTIONS"] = `${env["NODE_OPTIONS"] ?? ""} --import ${preloadSpecifier("import", cwd)}`.trim();
   } else if (preload !== "none") {
     nodeArgs.push(`--${preload}`, preloadSpecifier(preload, cwd));
   }
@@ -101,9 +94,7 @@ export function startApp(options: AppOptions): App {
       notify();
       resolveExit({ code, signal });
     };
-    child.once("close", (code, signal) =>
-      settle(code, signal, `it ended with ${signal ?? `code ${code}`}`),
-    );
+    child.once("close", (code, signal) => settle(code, signal, `it ended with ${signal ?? `code ${code}`}`));
     child.once("error", (error) => settle(null, null, `it did not start: ${error.message}`));
   });
 
@@ -157,8 +148,7 @@ export async function runApp(
   }, timeoutMillis);
   const exit = await app.exited;
   clearTimeout(timer);
-  if (overdue)
-    throw new Error(`the application ran longer than ${timeoutMillis} ms\n${outputs(app)}`);
+  if (overdue) throw new Error(`the application ran longer than ${timeoutMillis} ms\n${outputs(app)}`);
   return { ...exit, stdout: app.stdout, stderr: app.stderr };
 }
 
@@ -167,10 +157,7 @@ function place(options: AppOptions): { folder?: string; file: string } {
     if (options.file === undefined) throw new Error("startApp needs a file or code");
     return { file: resolve(options.file) };
   }
-  const parent = join(
-    process.env["TRACEKIT_TEST_PACKAGE_DIR"] || join(repositoryRoot, "test"),
-    ".tmp",
-  );
+  const parent = join(process.env["TRACEKIT_TEST_PACKAGE_DIR"] || join(repositoryRoot, "test"), ".tmp");
   mkdirSync(parent, { recursive: true });
   const folder = makeTrackedFolder(join(parent, "app-"));
   const main = options.type === "cjs" ? "app.cjs" : "app.mjs";
@@ -197,11 +184,7 @@ function preloadSpecifier(how: "import" | "require", cwd: string): string {
 }
 
 /** The last line may still be growing, so it counts only once the application has ended. */
-function findLine(
-  output: string,
-  pattern: RegExp,
-  ended: string | undefined,
-): RegExpMatchArray | undefined {
+function findLine(output: string, pattern: RegExp, ended: string | undefined): RegExpMatchArray | undefined {
   const lines = output.split("\n");
   if (ended === undefined) lines.pop();
   for (const line of lines) {

@@ -9,9 +9,7 @@ export function cleanEnvironment(): Record<string, string> {
   // SystemRoot: without it Windows gives a process no random numbers and no sockets.
   const names = ["PATH", "HOME", ...(process.platform === "win32" ? ["SystemRoot", "TEMP"] : [])];
   const pairs = names.map((name) => [name, process.env[name]] as const);
-  return Object.fromEntries(
-    pairs.filter((pair): pair is [string, string] => pair[1] !== undefined),
-  );
+  return Object.fromEntries(pairs.filter((pair): pair is [string, string] => pair[1] !== undefined));
 }
 
 let reaper: Writable | undefined;
