@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { Redis } from "ioredis";
-import pg from "pg";
+import { Client } from "pg";
 import { afterEach, expect, test, vi } from "vitest";
 import { startApp } from "../support/run-app.ts";
 import { startPostgres } from "./postgres.ts";
@@ -13,7 +13,7 @@ import { makeScratchFolder, startServer } from "./service.ts";
 afterEach(() => vi.unstubAllEnvs());
 
 async function query(url: string, sql: string): Promise<unknown[]> {
-  const client = new pg.Client(url);
+  const client = new Client(url);
   await client.connect();
   const { rows } = await client.query<Record<string, unknown>>(sql);
   await client.end();
@@ -47,7 +47,7 @@ test("stop() leaves no process and no file, while clients are connected", async 
   vi.stubEnv("TRACEKIT_TEST_REDIS_URL", "");
   const [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
 
-  const sqlClient = new pg.Client(postgres.url);
+  const sqlClient = new Client(postgres.url);
   sqlClient.on("error", () => {});
   await sqlClient.connect();
   const { rows } = await sqlClient.query<{ data_directory: string }>("SHOW data_directory");
