@@ -1,6 +1,6 @@
 import type { TextMapGetter, TextMapSetter } from "@opentelemetry/api";
 import type { Capture } from "../capture/capture.ts";
-import type { TraceContext } from "../trace/context.ts";
+import { TraceContext } from "../trace/context.ts";
 import type { Operation } from "./operation.ts";
 import { Instrumented } from "./safely.ts";
 import { sameShape } from "./settlement.ts";
@@ -88,7 +88,7 @@ export class Kit {
 
   /** `base` with the remote parent and baggage that came along in `carrier`. */
   extract<Carrier>(base: TraceContext, carrier: Carrier, getter: TextMapGetter<Carrier>): TraceContext {
-    return this.tracing.propagator.extract(base, carrier, getter) as TraceContext;
+    return TraceContext.from(this.tracing.propagator.extract(base, carrier, getter));
   }
 }
 

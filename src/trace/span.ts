@@ -11,7 +11,7 @@ import type {
   TimeInput,
 } from "@opentelemetry/api";
 import { ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE } from "../semconv/attributes.ts";
-import { AttributeBlock, copyAttributes, isAttributeValue, limitValue, toAttributes } from "./attributes.ts";
+import { type AttributeBlock, copyAttributes, isAttributeValue, limitValue, toAttributes } from "./attributes.ts";
 import { fromTimeInput, now, toHrTime } from "./clock.ts";
 import { hexToWord, randomWord, wordToHex } from "./ids.ts";
 import type { InstrumentationScope, SpanPipeline } from "./pipeline.ts";
@@ -129,6 +129,14 @@ export class PropagatedSpan implements ApiSpan, SpanIdentity {
   isRecording(): boolean {
     return false;
   }
+  get name(): string {
+    return "";
+  }
+  set name(_name: string) {}
+  attribute(): void {}
+  attributeBlock(): void {}
+  fail(): void {}
+  link(): void {}
   setAttribute(): this {
     return this;
   }

@@ -1,0 +1,46 @@
+/** Builds `dist/`: one small file to preload, the core, one file an instrumentation, and the declarations. */
+import { execFileSync } from "node:child_process";
+import { readdirSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { rolldown } from "rolldown";
+
+const root = join(import.meta.dirname, "..");
+const dist = join(root, "dist");
+
+const entries = {
+  register: "src/register.ts",
+  index: "src/index.ts",
+  sdk: "src/sdk.ts",
+  "exit-worker": "src/export/exit-worker.ts",
+  "standard-lane": "src/export/standard-lane.ts",
+  "otel-instrumentations": "src/otel-instrumentations.ts",
+  cli: "src/cli.ts",
+};
+for (const file of readdirSync(join(root, "instrumentations"))) {
+  if (file === "registry.ts" || file === "shared") continue;
+  const name = file.replace(/\.ts$/, "");
+  const isFolder = statSync(join(root, "instrumentations", file)).isDirectory();
+  entries[`instrumentations/${name}`] = `instrumentations/${isFolder ? `${file}/index.ts` : file}`;
+}
+
+const bundle = await rolldown({
+  cwd: root,
+  input: entries,
+  platform: "node",
+  external: [/^node:/, /^@opentelemetry\//],
+  // Public functions must keep their names where users see them: in stack traces.
+  keepNames: false,
+});
+rmSync(dist, { recursive: true, force: true });
+await bundle.write({
+  dir: dist,
+  format: "cjs",
+  exports: "named",
+  entryFileNames: "[name].js",
+  chunkFileNames: "chunks/[name].js",
+  // One file for what everything shares: each further file costs half a millisecond at start.
+  codeSplitting: { groups: [{ name: "core", test: /\/(?:src|instrumentations)\//, minShareCount: 2 }] },
+});
+await bundle.close();
+
+execFileSync(join(root, "node_modules/.bin/tsc"), ["-p", join(root, "tsconfig.build.json")], { stdio: "inherit" });

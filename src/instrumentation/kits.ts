@@ -1,0 +1,106 @@
+import type { Capture } from "../capture/capture.ts";
+import type { Instrumentation, InstrumentedModule } from "./instrumentation.ts";
+import { type InstrumentationOptions, Kit } from "./kit.ts";
+import type { Tracing } from "./tracing.ts";
+import type { UserPropagation } from "./user-propagation.ts";
+
+/** An instrumentation known by what it patches; its code comes with `load`. */
+export interface InstrumentationSource {
+  readonly name: string;
+  readonly startsAtOnce: boolean;
+  readonly modules: ReadonlyArray<Pick<InstrumentedModule, "name" | "versions" | "file">>;
+  readonly load: () => Instrumentation;
+}
+
+/** A file to patch, as the loader wants it. */
+interface Target {
+  readonly name: string;
+  readonly versions: string;
+  readonly file: string;
+  patch(exports: unknown, version: string): void;
+}
+
+/** `enabled` undefined: all; `disabled` is taken from it. */
+interface Selection {
+  readonly enabled: ReadonlySet<string> | undefined;
+  readonly disabled: ReadonlySet<string>;
+}
+
+/** The instrumentations of one process. */
+export interface Kits {
+  /** What the loader is to patch. */
+  readonly targets: readonly Target[];
+  /** Short names of all that may trace here. */
+  readonly names: readonly string[];
+  /** Starts those that need no library: Node's own modules and diagnostics channels. */
+  start(): void;
+  /** From here on every patched function only calls its original, until `enable`. */
+  disable(): void;
+  enable(): void;
+}
+
+/** One kit an instrumentation, made when the instrumentation is first needed. */
+export function createKits(
+  sources: readonly InstrumentationSource[],
+  selection: Selection,
+  options: InstrumentationOptions,
+  createTracing: (scope: string) => Tracing,
+  capture: Capture,
+  userPropagation: UserPropagation,
+): Kits {
+  const selected = sources.filter(({ name }) => isSelected(name, selection));
+  const kits = new Map<string, Kit>();
+
+  function use(
+    source: InstrumentationSource,
+    during: string,
+    action: (instrumentation: Instrumentation, kit: Kit) => void,
+  ): void {
+    let kit = kits.get(source.name);
+    if (kit === undefined) {
+      kit = new Kit(source.name, createTracing(`@tracekit/auto/${source.name}`), capture, options, userPropagation);
+      kits.set(source.name, kit);
+    }
+    try {
+      action(source.load(), kit);
+    } catch (error) {
+      kit.owner.disable(during, error);
+    }
+  }
+
+  return {
+    names: selected.map(({ name }) => name),
+    targets: selected.flatMap((source) =>
+      source.modules.map((target) => ({
+        ...target,
+        patch(exports: unknown, version: string): void {
+          use(source, `patching ${target.name}/${target.file}`, (instrumentation, kit) => {
+            const module = instrumentation.modules.find(
+              ({ name, file, versions }) =>
+                name === target.name && file === target.file && versions === target.versions,
+            );
+            module?.patch(exports, kit, version);
+          });
+        },
+      })),
+    ),
+    start() {
+      for (const source of selected) {
+        if (source.startsAtOnce) use(source, "start", (instrumentation, kit) => instrumentation.start?.(kit));
+      }
+    },
+    disable() {
+      for (const kit of kits.values()) kit.owner.enabled = false;
+    },
+    enable() {
+      for (const kit of kits.values()) kit.owner.enabled = true;
+    },
+  };
+}
+
+/** OpenTelemetry's names are accepted too: its `http` is our `http-server` and `http-client`. */
+function isSelected(name: string, { enabled, disabled }: Selection): boolean {
+  const family = name.replace(/-(?:server|client)$/, "");
+  if (disabled.has(name) || disabled.has(family)) return false;
+  return enabled === undefined || enabled.has(name) || enabled.has(family);
+}
