@@ -1,11 +1,13 @@
 /** Builds `dist/`: one small file to preload, the core, one file an instrumentation, and the declarations. */
 import { execFileSync } from "node:child_process";
-import { readdirSync, rmSync, statSync } from "node:fs";
+import { readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { rolldown } from "rolldown";
 
 const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");
+// Written aside and moved into place: whoever is running the old build never sees half of the new one.
+const fresh = join(root, `.dist-${process.pid}`);
 
 const entries = {
   register: "src/register.ts",
@@ -31,9 +33,8 @@ const bundle = await rolldown({
   // Public functions must keep their names where users see them: in stack traces.
   keepNames: false,
 });
-rmSync(dist, { recursive: true, force: true });
 await bundle.write({
-  dir: dist,
+  dir: fresh,
   format: "cjs",
   exports: "named",
   entryFileNames: "[name].js",
@@ -43,4 +44,12 @@ await bundle.write({
 });
 await bundle.close();
 
-execFileSync(join(root, "node_modules/.bin/tsc"), ["-p", join(root, "tsconfig.build.json")], { stdio: "inherit" });
+execFileSync(
+  join(root, "node_modules/.bin/tsc"),
+  ["-p", join(root, "tsconfig.build.json"), "--outDir", join(fresh, "types")],
+  {
+    stdio: "inherit",
+  },
+);
+rmSync(dist, { recursive: true, force: true });
+renameSync(fresh, dist);

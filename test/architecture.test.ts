@@ -85,9 +85,9 @@ function sources(folder: string): string[] {
 }
 
 function roomOf(file: string): string {
-  const [top, room] = file.split("/") as [string, string];
+  const [top, room = ""] = file.split("/") as [string, string?];
   if (top === "instrumentations") return file === "instrumentations/registry.ts" ? "composition" : top;
-  return room.includes(".") ? "composition" : `${top}/${room}`;
+  return room === "" || room.includes(".") ? "composition" : `${top}/${room}`;
 }
 
 function importsOf(file: string): Array<{ target: string; typeOnly: boolean }> {

@@ -20,10 +20,14 @@ export function now(): number {
   return performance.now();
 }
 
+/** Numbers below are `performance.now()` readings, above are epoch milliseconds: three years of uptime, or March 1973. */
+const EPOCH_MILLIS_FROM = 1e11;
+
 /** A caller's time (epoch milliseconds, `performance.now()` reading, Date or HrTime, as the API allows) on our clock. */
 export function fromTimeInput(input: TimeInput): number {
-  if (typeof input === "number")
-    return input < performance.timeOrigin ? input : input - anchorWholeMillis - anchorFraction;
+  if (typeof input === "number") {
+    return input < EPOCH_MILLIS_FROM ? input : input - anchorWholeMillis - anchorFraction;
+  }
   if (input instanceof Date) return input.getTime() - anchorWholeMillis - anchorFraction;
   return input[0] * 1000 - anchorWholeMillis + (input[1] / 1e6 - anchorFraction);
 }
