@@ -120,12 +120,20 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The configuration of this process. The one place that reads process.env. */
 export function fromProcess(options: TracekitOptions = {}): Config {
-  return loadConfig(process.env, options, { mainScript: process.argv[1], cwd: process.cwd() });
+  return loadConfig(process.env, options, { mainScript: process.argv[1], cwd: currentFolder() });
+}
+
+function currentFolder(): string {
+  try {
+    return process.cwd();
+  } catch {
+    return "/"; // the folder was deleted
+  }
 }
 
 /** Reads an environment and options into one frozen Config. Never throws: what cannot be used is in `problems`. */
 export function loadConfig(env: Environment, options: TracekitOptions, origin: Origin): Config {
-  const { settings, explicit, problems } = readSettings({ ...env, ...toEnvironment(options) });
+  const { settings, explicit, problems } = readSettings(env, toEnvironment(options, env));
   const disabled = settings.OTEL_SDK_DISABLED;
   const resource = disabled
     ? {}
@@ -144,12 +152,9 @@ export function loadConfig(env: Environment, options: TracekitOptions, origin: O
     sampler: resolveSampler(settings, explicit, problems),
     propagators: settings.OTEL_PROPAGATORS,
     spanLimits: {
-      attributeCountLimit:
-        settings.OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT ?? settings.OTEL_ATTRIBUTE_COUNT_LIMIT,
+      attributeCountLimit: settings.OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT ?? settings.OTEL_ATTRIBUTE_COUNT_LIMIT,
       attributeValueLengthLimit:
-        settings.OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT ??
-        settings.OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT ??
-        Infinity,
+        settings.OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT ?? settings.OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT ?? Infinity,
       eventCountLimit: settings.OTEL_SPAN_EVENT_COUNT_LIMIT,
       linkCountLimit: settings.OTEL_SPAN_LINK_COUNT_LIMIT,
       attributePerEventCountLimit: settings.OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT,
@@ -180,7 +185,7 @@ export function loadConfig(env: Environment, options: TracekitOptions, origin: O
 
 /** Options become variables, so that both have one parser, one set of messages, and one way to lose: the more
  *  specific variable that would beat them is emptied. */
-function toEnvironment(options: TracekitOptions): Environment {
+function toEnvironment(options: TracekitOptions, under: Environment): Environment {
   const env: Record<string, string> = {};
   const set = (name: VariableName, value: unknown): void => {
     if (value !== undefined) env[name] = String(value);
@@ -190,10 +195,8 @@ function toEnvironment(options: TracekitOptions): Environment {
   set("OTEL_EXPORTER_OTLP_ENDPOINT", options.endpoint);
   if (options.endpoint !== undefined) set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "");
   if (options.headers !== undefined) {
-    const encoded = Object.entries(options.headers).map((pair) =>
-      pair.map(encodeURIComponent).join("="),
-    );
-    set("OTEL_EXPORTER_OTLP_TRACES_HEADERS", encoded.join(","));
+    const encoded = Object.entries(options.headers).map((pair) => pair.map(percentEncode).join("="));
+    set("OTEL_EXPORTER_OTLP_TRACES_HEADERS", [under["OTEL_EXPORTER_OTLP_TRACES_HEADERS"] ?? "", ...encoded].join(","));
   }
   if (options.samplingRatio !== undefined) {
     set("OTEL_TRACES_SAMPLER", "parentbased_traceidratio");
@@ -205,19 +208,22 @@ function toEnvironment(options: TracekitOptions): Environment {
   return env;
 }
 
+// encodeURIComponent throws on half a surrogate pair.
+const percentEncode = (text: unknown): string => encodeURIComponent(String(text).replace(/\p{Surrogate}/gu, "\ufffd"));
+
 interface Reading {
   readonly settings: Settings;
   readonly explicit: Set<string>;
   readonly problems: string[];
 }
 
-function readSettings(env: Environment): Reading {
+function readSettings(env: Environment, over: Environment): Reading {
   const settings: Record<string, unknown> = {};
   const explicit = new Set<string>();
   const problems: string[] = [];
   for (const row of VARIABLES as readonly Variable[]) {
     // An empty value is an unset one ("Common configuration", Environment variables).
-    const text = env[row.name]?.trim() ?? "";
+    const text = (over[row.name] ?? env[row.name])?.trim() ?? "";
     let value: unknown;
     if (text !== "") {
       value = PARSERS[row.type](text, row, (problem, instead) => {
@@ -226,57 +232,34 @@ function readSettings(env: Environment): Reading {
       });
       if (value !== undefined) explicit.add(row.name);
     }
-    if (value === undefined && row.default !== "")
-      value = PARSERS[row.type](row.default, row, () => {});
+    if (value === undefined && row.default !== "") value = PARSERS[row.type](row.default, row, () => {});
     settings[row.name] = value;
   }
   return { settings: settings as Settings, explicit, problems };
 }
 
-function toProblem(
-  row: Pick<Variable, "name" | "secret">,
-  text: string,
-  problem: string,
-  instead: string,
-): string {
+function toProblem(row: Pick<Variable, "name" | "secret">, text: string, problem: string, instead: string): string {
   const shown = text.length > 80 ? `${text.slice(0, 80)}…` : text;
   return `${row.name}${row.secret ? "" : `=${JSON.stringify(shown)}`} ${problem}; ${instead}`;
 }
 
-function resolveSampler(
-  settings: Settings,
-  explicit: ReadonlySet<string>,
-  problems: string[],
-): Config["sampler"] {
+function resolveSampler(settings: Settings, explicit: ReadonlySet<string>, problems: string[]): Config["sampler"] {
   const name = settings.OTEL_TRACES_SAMPLER;
   if (name.endsWith("traceidratio")) return { name, ratio: settings.OTEL_TRACES_SAMPLER_ARG };
   if (explicit.has("OTEL_TRACES_SAMPLER_ARG")) {
     const row = { name: "OTEL_TRACES_SAMPLER_ARG" };
     const problem = `has no effect without a ratio sampler (OTEL_TRACES_SAMPLER=parentbased_traceidratio)`;
-    problems.push(
-      toProblem(row, String(settings.OTEL_TRACES_SAMPLER_ARG), problem, `using ${name}`),
-    );
+    problems.push(toProblem(row, String(settings.OTEL_TRACES_SAMPLER_ARG), problem, `using ${name}`));
   }
   return { name, ratio: 1 };
 }
 
-function resolveBatch(
-  settings: Settings,
-  explicit: ReadonlySet<string>,
-  problems: string[],
-): BatchConfig {
+function resolveBatch(settings: Settings, explicit: ReadonlySet<string>, problems: string[]): BatchConfig {
   const maxQueueSize = settings.OTEL_BSP_MAX_QUEUE_SIZE;
   const asked = settings.OTEL_BSP_MAX_EXPORT_BATCH_SIZE;
   if (asked > maxQueueSize && explicit.has("OTEL_BSP_MAX_EXPORT_BATCH_SIZE")) {
     const row = { name: "OTEL_BSP_MAX_EXPORT_BATCH_SIZE" };
-    problems.push(
-      toProblem(
-        row,
-        String(asked),
-        "is more than OTEL_BSP_MAX_QUEUE_SIZE",
-        `using ${maxQueueSize}`,
-      ),
-    );
+    problems.push(toProblem(row, String(asked), "is more than OTEL_BSP_MAX_QUEUE_SIZE", `using ${maxQueueSize}`));
   }
   return {
     scheduledDelayMillis: settings.OTEL_BSP_SCHEDULE_DELAY,
@@ -287,10 +270,8 @@ function resolveBatch(
 }
 
 function resolveOtlp(settings: Settings, problems: string[]): OtlpConfig {
-  const protocol =
-    settings.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL ?? settings.OTEL_EXPORTER_OTLP_PROTOCOL;
-  const insecure =
-    settings.OTEL_EXPORTER_OTLP_TRACES_INSECURE ?? settings.OTEL_EXPORTER_OTLP_INSECURE;
+  const protocol = settings.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL ?? settings.OTEL_EXPORTER_OTLP_PROTOCOL;
+  const insecure = settings.OTEL_EXPORTER_OTLP_TRACES_INSECURE ?? settings.OTEL_EXPORTER_OTLP_INSECURE;
   return {
     protocol,
     url: resolveEndpoint(settings, protocol, insecure, problems),
@@ -298,47 +279,30 @@ function resolveOtlp(settings: Settings, problems: string[]): OtlpConfig {
       ...settings.OTEL_EXPORTER_OTLP_HEADERS,
       ...settings.OTEL_EXPORTER_OTLP_TRACES_HEADERS,
     },
-    compression:
-      settings.OTEL_EXPORTER_OTLP_TRACES_COMPRESSION ?? settings.OTEL_EXPORTER_OTLP_COMPRESSION,
-    timeoutMillis:
-      settings.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT ?? settings.OTEL_EXPORTER_OTLP_TIMEOUT,
-    certificateFile:
-      settings.OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE ?? settings.OTEL_EXPORTER_OTLP_CERTIFICATE,
+    compression: settings.OTEL_EXPORTER_OTLP_TRACES_COMPRESSION ?? settings.OTEL_EXPORTER_OTLP_COMPRESSION,
+    timeoutMillis: settings.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT ?? settings.OTEL_EXPORTER_OTLP_TIMEOUT,
+    certificateFile: settings.OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE ?? settings.OTEL_EXPORTER_OTLP_CERTIFICATE,
     clientCertificateFile:
-      settings.OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE ??
-      settings.OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE,
-    clientKeyFile:
-      settings.OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY ?? settings.OTEL_EXPORTER_OTLP_CLIENT_KEY,
+      settings.OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE ?? settings.OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE,
+    clientKeyFile: settings.OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY ?? settings.OTEL_EXPORTER_OTLP_CLIENT_KEY,
     insecure,
   };
 }
 
-function resolveEndpoint(
-  settings: Settings,
-  protocol: OtlpProtocol,
-  insecure: boolean,
-  problems: string[],
-): string {
+function resolveEndpoint(settings: Settings, protocol: OtlpProtocol, insecure: boolean, problems: string[]): string {
   const toUrl = protocol === "grpc" ? (text: string) => toGrpcTarget(text, insecure) : toHttpUrl;
   let used = protocol === "grpc" ? "http://localhost:4317" : "http://localhost:4318/v1/traces";
   // The general one first: it is what a specific one that cannot be used falls back to.
-  for (const name of [
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-  ] as const) {
+  for (const name of ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] as const) {
     const text = settings[name];
     if (text === undefined) continue;
     const url = toUrl(text);
     if (url === undefined) {
-      const problem =
-        protocol === "grpc" ? "is not a gRPC target" : "is not an http:// or https:// URL";
-      problems.push(
-        toProblem({ name }, withoutCredentials(text), problem, `using ${printableUrl(used)}`),
-      );
+      const problem = protocol === "grpc" ? "is not a gRPC target" : "is not an http:// or https:// URL";
+      problems.push(toProblem({ name }, withoutCredentials(text), problem, `using ${printableUrl(used)}`));
     } else if (typeof url === "string") used = url;
     else {
-      if (name === "OTEL_EXPORTER_OTLP_ENDPOINT")
-        url.pathname = url.pathname.replace(/\/*$/, "/v1/traces");
+      if (name === "OTEL_EXPORTER_OTLP_ENDPOINT") url.pathname = url.pathname.replace(/\/*$/, "/v1/traces");
       used = url.href;
     }
   }
@@ -353,12 +317,12 @@ function toHttpUrl(text: string): URL | undefined {
 /** Scheme, host and port: gRPC has no path of ours. A target without a scheme gets the one that `insecure` means. */
 function toGrpcTarget(text: string, insecure: boolean): string | undefined {
   if (text.startsWith("unix:")) return text;
-  return toHttpUrl(text.includes("://") ? text : `${insecure ? "http" : "https"}://${text}`)
-    ?.origin;
+  return toHttpUrl(text.includes("://") ? text : `${insecure ? "http" : "https"}://${text}`)?.origin;
 }
 
+// Up to the last "@": a password with a slash in it is a common reason why a URL does not parse.
 const withoutCredentials = (text: string): string =>
-  text.replace(/\/\/[^/@]*@/, "//").replace(/\?.*/, "?…");
+  text.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/i, "$1").replace(/\?.*/, "?…");
 
 /** A URL as it may be shown: without user, password and query. */
 export function printableUrl(url: string): string {

@@ -29,11 +29,8 @@ export function defineHostRule(entries: readonly string[]): {
   rule: HostRule;
   invalid: readonly string[];
 } {
-  const patterns = entries
-    .filter((entry) => !["private", "all", "none"].includes(entry))
-    .map(withoutBrackets);
-  const isValid = (pattern: string): boolean =>
-    /^[a-z0-9._*-]+$/.test(pattern) || IPV6.test(pattern);
+  const patterns = entries.filter((entry) => !["private", "all", "none"].includes(entry)).map(withoutBrackets);
+  const isValid = (pattern: string): boolean => /^[a-z0-9._*-]+$/.test(pattern) || IPV6.test(pattern);
   const allowed = patterns
     .filter(isValid)
     .map((pattern) => new RegExp(`^${pattern.replaceAll(".", "\\.").replaceAll("*", ".*")}$`));

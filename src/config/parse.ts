@@ -60,20 +60,18 @@ const entriesOf = (text: string): string[] =>
     .map((entry) => entry.trim())
     .filter((entry) => entry !== "");
 
-const quote = (entries: readonly string[]): string =>
-  entries.map((entry) => JSON.stringify(entry)).join(", ");
+const quote = (entries: readonly string[]): string => entries.map((entry) => JSON.stringify(entry)).join(", ");
 
 function integer(text: string, { min = 0 }: Row, reject: Reject): number | undefined {
-  const value = /^\+?\d+$/.test(text) ? Number(text) : Number.NaN;
+  const value = Number(text);
   if (value >= min && Number.isSafeInteger(value)) return value;
   reject(`is not a whole number of at least ${min}`);
   return undefined;
 }
 
-function millis(text: string, _row: Row, reject: Reject): number | undefined {
-  if (/^\+?\d+$/.test(text)) return Math.min(Number(text), MAX_TIMER_MILLIS);
-  reject("is not a whole number of milliseconds");
-  return undefined;
+function millis(text: string, row: Row, reject: Reject): number | undefined {
+  const value = integer(text, row, reject);
+  return value && Math.min(value, MAX_TIMER_MILLIS);
 }
 
 /** `a=b` pairs, percent-decoded and trimmed; undefined in place of a pair that is not one. */
@@ -94,21 +92,14 @@ const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
 // oxlint-disable-next-line no-control-regex
 const HEADER_VALUE = /^[\t\u0020-\u007e\u0080-\u00ff]*$/;
 /** Describe the body or the connection: the exporter's own business, and a wrong one breaks every request. */
-const FRAMING_HEADERS =
-  /^(content-(length|type|encoding)|transfer-encoding|connection|upgrade|expect|te)$/;
+const FRAMING_HEADERS = /^(content-(length|type|encoding)|transfer-encoding|connection|upgrade|expect|te)$/;
 
 function headers(text: string, _row: Row, reject: Reject): Readonly<Record<string, string>> {
   const good: [string, string][] = [];
   const bad: number[] = [];
   for (const [index, pair] of pairsOf(text).entries()) {
     const name = pair?.[0].toLowerCase();
-    if (
-      pair &&
-      name &&
-      HEADER_NAME.test(name) &&
-      HEADER_VALUE.test(pair[1]) &&
-      !FRAMING_HEADERS.test(name)
-    ) {
+    if (pair && name && HEADER_NAME.test(name) && HEADER_VALUE.test(pair[1]) && !FRAMING_HEADERS.test(name)) {
       good.push([name, pair[1]]);
     } else bad.push(index + 1);
   }
@@ -124,23 +115,18 @@ function headers(text: string, _row: Row, reject: Reject): Readonly<Record<strin
 
 function capture(text: string, _row: Row, reject: Reject): ReadonlySet<CaptureKind> {
   const entries = entriesOf(text.toLowerCase());
-  const unknown = entries.filter(
-    (entry) =>
-      !["all", "none", ...CAPTURE_KINDS.flatMap((kind) => [kind, `-${kind}`])].includes(entry),
-  );
-  // A misspelt "-http-bodys" was meant to keep something inside: rather too little than that.
-  const unsafe = unknown.some((entry) => entry.startsWith("-"));
-  const kinds = new Set<CaptureKind>(
-    entries.every((entry) => entry.startsWith("-")) && !unsafe ? CAPTURE_KINDS : [],
-  );
-  if (!unsafe) {
-    for (const entry of entries) {
-      if (entry === "all") for (const kind of CAPTURE_KINDS) kinds.add(kind);
-      else if (entry === "none") kinds.clear();
-      else if (entry.startsWith("-")) kinds.delete(entry.slice(1) as CaptureKind);
-      else if (!unknown.includes(entry)) kinds.add(entry as CaptureKind);
-    }
+  const isKind = (entry: string): entry is CaptureKind => (CAPTURE_KINDS as readonly string[]).includes(entry);
+  const without = (entry: string): string => (entry.startsWith("-") ? entry.slice(1) : entry);
+  const unknown = entries.filter((entry) => entry !== "all" && entry !== "none" && !isKind(without(entry)));
+  const kinds = new Set<CaptureKind>(entries.every((entry) => entry.startsWith("-")) ? CAPTURE_KINDS : []);
+  for (const entry of entries) {
+    if (entry === "all") for (const kind of CAPTURE_KINDS) kinds.add(kind);
+    else if (entry === "none") kinds.clear();
+    else if (isKind(entry)) kinds.add(entry);
+    else kinds.delete(without(entry) as CaptureKind);
   }
+  // A misspelt "-http-bodys" was meant to keep something inside: rather nothing than that.
+  if (unknown.some((entry) => entry.startsWith("-"))) kinds.clear();
   if (unknown.length > 0) {
     reject(
       `names ${quote(unknown)}, not one of ${CAPTURE_KINDS.join(", ")}`,
@@ -152,8 +138,7 @@ function capture(text: string, _row: Row, reject: Reject): ReadonlySet<CaptureKi
 
 function redact(text: string, _row: Row, reject: Reject): Redaction {
   // A pattern may contain commas, and slashes when escaped or inside a class, as in a JavaScript literal.
-  const entry =
-    /\s*(?:\/((?:\\.|\[(?:\\.|[^\]\\])*\]|[^/\\[])+)\/([a-z]*)\s*(?=,|$)|([^,]*))(?:,|$)/gy;
+  const entry = /\s*(?:\/((?:\\.|\[(?:\\.|[^\]\\])*\]|[^/\\[])+)\/([a-z]*)\s*(?=,|$)|([^,]*))(?:,|$)/gy;
   const names: string[] = [];
   const patterns: RegExp[] = [];
   const bad: string[] = [];
@@ -168,10 +153,7 @@ function redact(text: string, _row: Row, reject: Reject): Redaction {
     }
   }
   if (bad.length > 0)
-    reject(
-      `has ${quote(bad)}, which is not a regular expression`,
-      "not redacting what it was meant for",
-    );
+    reject(`has ${quote(bad)}, which is not a regular expression`, "not redacting what it was meant for");
   return { names, patterns };
 }
 
@@ -218,10 +200,7 @@ export const PARSERS: { readonly [K in keyof Parsed]: Parser<Parsed[K]> } & {
     return undefined;
   },
   headers,
-  names: (text) =>
-    entriesOf(text.toLowerCase()).map((name) =>
-      name.replace("@opentelemetry/instrumentation-", ""),
-    ),
+  names: (text) => entriesOf(text.toLowerCase()).map((name) => name.replace("@opentelemetry/instrumentation-", "")),
   methods: (text) => entriesOf(text),
   capture,
   redact,

@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { arch, hostname, platform, release } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { version } from "../../package.json";
@@ -8,14 +8,7 @@ import * as names from "../semconv/resource.ts";
 export type Resource = Readonly<Record<string, string | number | boolean | readonly string[]>>;
 
 /** Which groups to detect. Source: OTEL_NODE_RESOURCE_DETECTORS. */
-export type ResourceDetector =
-  | "env"
-  | "host"
-  | "os"
-  | "process"
-  | "serviceinstance"
-  | "container"
-  | "all";
+export type ResourceDetector = "env" | "host" | "os" | "process" | "serviceinstance" | "container" | "all";
 
 /** Where this process was started: `mainScript` is its process.argv[1]. */
 export interface Origin {
@@ -34,8 +27,7 @@ export function detectResource(
   attributes: Readonly<Record<string, string>> = {},
   serviceName?: string,
 ): Resource {
-  const wants = (detector: ResourceDetector): boolean =>
-    detectors.includes("all") || detectors.includes(detector);
+  const wants = (detector: ResourceDetector): boolean => detectors.includes("all") || detectors.includes(detector);
   const declared = wants("env") ? attributes : {};
   const service = findService(origin);
   const serviceVersion = service.version ?? readGitCommit(service.folder);
@@ -80,7 +72,8 @@ export function detectResource(
 
 function read(path: string): string {
   try {
-    return readFileSync(path, "utf8");
+    // Most paths tried do not exist, and an exception costs ten times the question.
+    return existsSync(path) ? readFileSync(path, "utf8") : "";
   } catch {
     return "";
   }
@@ -123,9 +116,7 @@ function parseManifest(text: string): { name: string; version?: string } | undef
     if (typeof manifest !== "object" || manifest === null) return undefined;
     const { name, version: itsVersion } = manifest as { name?: unknown; version?: unknown };
     if (typeof name !== "string" || name === "") return undefined;
-    return typeof itsVersion === "string" && itsVersion !== ""
-      ? { name, version: itsVersion }
-      : { name };
+    return typeof itsVersion === "string" && itsVersion !== "" ? { name, version: itsVersion } : { name };
   } catch {
     return undefined;
   }
@@ -142,10 +133,7 @@ function readGitCommit(folder: string): string | undefined {
     if (head === "") continue;
     const ref = /^ref: (.+)/.exec(head)?.[1];
     const commonFolder = resolve(gitFolder, read(join(gitFolder, "commondir")).trim());
-    const commit =
-      ref === undefined
-        ? head
-        : read(join(commonFolder, ref)).trim() || readPackedRef(commonFolder, ref);
+    const commit = ref === undefined ? head : read(join(commonFolder, ref)).trim() || readPackedRef(commonFolder, ref);
     return commit !== undefined && /^[0-9a-f]{40,64}$/.test(commit) ? commit : undefined;
   }
   return undefined;
@@ -156,8 +144,7 @@ const MAX_PACKED_REFS_BYTES = 256 * 1024;
 
 function readPackedRef(folder: string, ref: string): string | undefined {
   const path = join(folder, "packed-refs");
-  if ((statSync(path, { throwIfNoEntry: false })?.size ?? Infinity) > MAX_PACKED_REFS_BYTES)
-    return undefined;
+  if ((statSync(path, { throwIfNoEntry: false })?.size ?? Infinity) > MAX_PACKED_REFS_BYTES) return undefined;
   return read(path)
     .split("\n")
     .find((line) => line.endsWith(` ${ref}`))
@@ -169,7 +156,7 @@ function readPackedRef(folder: string, ref: string): string | undefined {
  *  its containers too, and containerd's "sandboxes/<id>" is the pod's id. */
 export function toContainerId(cgroup: string, mountinfo: string): string | undefined {
   return (
-    /[/:-]([0-9a-f]{64}|[0-9a-f]{32}-\d+)(?:\.scope)?$/m.exec(cgroup) ??
+    /[/:-]([0-9a-f]{64}|[0-9a-f]{32}-\d+)(?:\.scope)?(?:\/container)?$/m.exec(cgroup) ??
     /containers\/([0-9a-f]{64})\/(?:userdata\/)?hostname \/etc\/hostname /.exec(mountinfo)
   )?.[1];
 }
@@ -183,7 +170,6 @@ function randomUuid(): string {
   });
 }
 
-const toHostArch = (name: string): string =>
-  ({ x64: "amd64", ia32: "x86", arm: "arm32", ppc: "ppc32" })[name] ?? name;
+const toHostArch = (name: string): string => ({ x64: "amd64", ia32: "x86", arm: "arm32", ppc: "ppc32" })[name] ?? name;
 
 const toOsType = (name: string): string => ({ win32: "windows", sunos: "solaris" })[name] ?? name;

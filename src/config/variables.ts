@@ -54,8 +54,7 @@ export const VARIABLES = [
     type: "enums",
     values: ["env", "host", "os", "process", "serviceinstance", "container", "all", "none"],
     default: "all",
-    description:
-      "Groups of resource attributes to detect; `env` stands for `OTEL_RESOURCE_ATTRIBUTES`.",
+    description: "Groups of resource attributes to detect; `env` stands for `OTEL_RESOURCE_ATTRIBUTES`.",
   },
   {
     group: "General",
@@ -193,8 +192,7 @@ export const VARIABLES = [
     type: "enum",
     values: ["http/protobuf", "http/json", "grpc"],
     default: "http/protobuf",
-    description:
-      "Encoding and transport. `grpc` needs `@opentelemetry/exporter-trace-otlp-grpc` beside Tracekit.",
+    description: "Encoding and transport. `grpc` needs `@opentelemetry/exporter-trace-otlp-grpc` beside Tracekit.",
   },
   {
     group: "Export",
@@ -202,8 +200,7 @@ export const VARIABLES = [
     type: "headers",
     default: "",
     secret: true,
-    description:
-      "Headers of every request, percent-encoded: `authorization=Bearer%20abc,x-tenant=1`.",
+    description: "Headers of every request, percent-encoded: `authorization=Bearer%20abc,x-tenant=1`.",
   },
   {
     group: "Export",
@@ -358,8 +355,7 @@ export const VARIABLES = [
     name: "TRACEKIT_EXIT_TIMEOUT",
     type: "millis",
     default: "1000",
-    description:
-      "How long an exiting process may be held to send its last spans; 0 does not hold it.",
+    description: "How long an exiting process may be held to send its last spans; 0 does not hold it.",
   },
 
   {
@@ -382,8 +378,7 @@ export const VARIABLES = [
     name: "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS",
     type: "methods",
     default: "CONNECT,DELETE,GET,HEAD,OPTIONS,PATCH,POST,PUT,QUERY,TRACE",
-    description:
-      "Request methods written as they are; any other becomes `_OTHER`. Case-sensitive; replaces the list.",
+    description: "Request methods written as they are; any other becomes `_OTHER`. Case-sensitive; replaces the list.",
   },
   {
     group: "Instrumentation",

@@ -70,11 +70,7 @@ export const diag = {
   warnOnce(key: string, message: string): void {
     if (rank < RANK.warn || said.has(key) || said.size > MAX_ONCE_KEYS) return;
     said.add(key);
-    write(
-      said.size > MAX_ONCE_KEYS
-        ? "too many different warnings, further ones are not shown"
-        : message,
-    );
+    write(said.size > MAX_ONCE_KEYS ? "too many different warnings, further ones are not shown" : message);
   },
   /** Sends complete lines (with their newline) somewhere else; without an argument back to stderr. Forgets what `warnOnce` said. For tests. */
   setSink(writeLine: (line: string) => void = toStderr): void {
