@@ -14,3 +14,13 @@ export function errorType(error: unknown): string {
     return "_OTHER";
   }
 }
+
+/** The message of an error, if it has one that can be read. */
+export function errorMessage(error: unknown): string | undefined {
+  try {
+    const message = (error as { message?: unknown } | null | undefined)?.message;
+    return typeof message === "string" ? message : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -4,7 +4,7 @@ import { now } from "../trace/clock.ts";
 import type { TraceContext } from "../trace/context.ts";
 import { RequestScope } from "../trace/request-scope.ts";
 import { KIND_CONSUMER, KIND_SERVER } from "../trace/tracer.ts";
-import { errorType } from "./errors.ts";
+import { errorMessage, errorType } from "./errors.ts";
 import type { Operation, OperationSpan } from "./operation.ts";
 import type { Instrumented } from "./safely.ts";
 import type { Tracing } from "./tracing.ts";
@@ -100,7 +100,7 @@ export class OperationCall<State = any> {
 
 /** `error.type`, status and exception event of an error of any shape. */
 export function recordFailure(span: OperationSpan, error: unknown): void {
-  span.fail(errorType(error), error instanceof Error ? error.message : undefined);
+  span.fail(errorType(error), errorMessage(error));
   if (error !== undefined && error !== null) span.recordException(error as Error);
 }
 

@@ -14,7 +14,7 @@ import { ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE } f
 import { type AttributeBlock, copyAttributes, isAttributeValue, limitValue, toAttributes } from "./attributes.ts";
 import { fromTimeInput, now, toHrTime } from "./clock.ts";
 import { hexToWord, randomWord, wordToHex } from "./ids.ts";
-import type { InstrumentationScope, SpanPipeline } from "./pipeline.ts";
+import type { InstrumentationScope, Redactor, SpanPipeline } from "./pipeline.ts";
 import { TraceState } from "./trace-state.ts";
 
 export const FLAG_SAMPLED = 1;
@@ -369,21 +369,7 @@ export class Span implements ApiSpan, SpanIdentity {
   /** Adds the `exception` event. Accepts anything that can be thrown. */
   recordException(exception: Exception, time?: TimeInput): void {
     if (this.endMillis !== -1) return;
-    const { redactor } = this.pipeline;
-    const attributes: Attributes = {};
-    if (typeof exception === "string") attributes[EXCEPTION_MESSAGE] = redactor.error(exception);
-    else if (typeof exception === "object" && exception !== null) {
-      const { code, name, message, stack } = exception as {
-        code?: unknown;
-        name?: unknown;
-        message?: unknown;
-        stack?: unknown;
-      };
-      if (typeof code === "string" || typeof code === "number") attributes[EXCEPTION_TYPE] = String(code);
-      else if (typeof name === "string") attributes[EXCEPTION_TYPE] = name;
-      if (typeof message === "string") attributes[EXCEPTION_MESSAGE] = redactor.error(message);
-      if (typeof stack === "string") attributes[EXCEPTION_STACKTRACE] = redactor.error(stack);
-    } else attributes[EXCEPTION_MESSAGE] = String(exception);
+    const attributes = describeException(exception, this.pipeline.redactor);
     this.pushEvent("exception", attributes, time === undefined ? now() : fromTimeInput(time));
   }
 
@@ -528,6 +514,25 @@ export class Span implements ApiSpan, SpanIdentity {
     }
     return redacted;
   }
+}
+
+/** `exception.*` of anything thrown. Its getters are the application's: where they throw, the rest is kept. */
+function describeException(exception: unknown, redactor: Redactor): Attributes {
+  const attributes: Attributes = {};
+  try {
+    if (typeof exception !== "object" || exception === null) {
+      attributes[EXCEPTION_MESSAGE] = redactor.error(String(exception));
+      return attributes;
+    }
+    const { code, name, message, stack } = exception as Partial<Record<"code" | "name" | "message" | "stack", unknown>>;
+    if (typeof code === "string" || typeof code === "number") attributes[EXCEPTION_TYPE] = String(code);
+    else if (typeof name === "string") attributes[EXCEPTION_TYPE] = name;
+    if (typeof message === "string") attributes[EXCEPTION_MESSAGE] = redactor.error(message);
+    if (typeof stack === "string") attributes[EXCEPTION_STACKTRACE] = redactor.error(stack);
+  } catch {
+    // Nothing more can be learnt about it.
+  }
+  return attributes;
 }
 
 /** The specification's `TimeInput` against an attribute map: numbers, dates and `[seconds, nanoseconds]` pairs. */
