@@ -181,15 +181,16 @@ describe("a callback", () => {
 
   test("called twice ends the span once and reaches the application twice", () => {
     const calls: unknown[] = [];
+    const results: unknown[] = [];
     const library = traced(
       (done: (error: unknown, value: number) => void) => {
         done(null, 1);
         done(null, 2);
       },
-      { settles: callback },
+      { settles: callback, finish: (_, result) => results.push(result) },
     );
     library.method((_, value) => calls.push(value));
-    expect([calls, ended.length]).toEqual([[1, 2], 1]);
+    expect([calls, results, ended.length]).toEqual([[1, 2], [1], 1]);
   });
 
   test("that throws throws to the library, and the span is as it was", () => {
