@@ -30,17 +30,20 @@ const bundle = await rolldown({
   input: entries,
   platform: "node",
   external: [/^node:/, /^@opentelemetry\//],
-  // Public functions must keep their names where users see them: in stack traces.
-  keepNames: false,
 });
 await bundle.write({
   dir: fresh,
   format: "cjs",
   exports: "named",
   entryFileNames: "[name].js",
-  chunkFileNames: "chunks/[name].js",
-  // One file for what everything shares: each further file costs half a millisecond at start.
-  codeSplitting: { groups: [{ name: "core", test: /\/(?:src|instrumentations)\//, minShareCount: 2 }] },
+  chunkFileNames: "[name].js",
+  // What a disabled process reads, and what everything shares: each further file costs half a millisecond at start.
+  codeSplitting: {
+    groups: [
+      { name: "api", test: /\/src\/(?:index|load-chunk|config\/disabled)\.ts$/, priority: 2 },
+      { name: "core", test: /\/(?:src|instrumentations)\//, minShareCount: 2, priority: 1 },
+    ],
+  },
 });
 await bundle.close();
 
