@@ -1,0 +1,87 @@
+import type { Capture } from "../../src/capture/capture.ts";
+import type { OperationSpan } from "../../src/instrumentation/operation.ts";
+import { HTTP_REQUEST_HEADER_PREFIX, HTTP_RESPONSE_HEADER_PREFIX } from "../../src/semconv/attributes.ts";
+
+/** `http.request.method` of methods that are not known: anyone may send any, and names must stay few. */
+export const OTHER_METHOD = "_OTHER";
+
+/** A span's name when its method is not known. Source: semantic conventions, HTTP spans, "Name". */
+export const OTHER_METHOD_NAME = "HTTP";
+
+/**
+ * The headers that are recorded, as far as `capture.headers` allows any: what explains a request, and nothing that
+ * identifies its sender. Names never listed (cookies, authorization) never reach a span. Values are still redacted.
+ */
+export class HeaderSelection {
+  private readonly prefix: string;
+  private readonly listed: ReadonlyMap<string, number>;
+  /** Header name as it was written → its place in the list, or -1. */
+  private readonly places = new Map<string, number>();
+  /** In lower case. */
+  readonly names: readonly string[];
+  readonly keys: readonly string[];
+
+  constructor(prefix: string, names: readonly string[]) {
+    this.prefix = prefix;
+    this.names = names;
+    this.keys = names.map((name) => this.prefix + name);
+    this.listed = new Map(names.map((name, index) => [name, index]));
+  }
+
+  /** Adds the listed ones of `[name, value, name, value, …]` to the span. */
+  record(span: OperationSpan, rawHeaders: readonly string[], capture: Capture): void {
+    let seen = 0;
+    for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+      const place = this.placeOf(rawHeaders[index] as string);
+      if (place === -1) continue;
+      if ((seen & (1 << place)) !== 0) continue;
+      seen |= 1 << place;
+      span.attribute(this.keys[place] as string, this.valuesOf(rawHeaders, index, place, capture));
+    }
+  }
+
+  /** The place of a header in the list, -1 when it is not recorded. */
+  placeOf(name: string): number {
+    let place = this.places.get(name);
+    if (place === undefined) {
+      place = this.listed.get(name.toLowerCase()) ?? -1;
+      // Names come from outside.
+      if (this.places.size < 500) this.places.set(name, place);
+    }
+    return place;
+  }
+
+  /** All values of one header: a header may be repeated, an attribute may not. */
+  private valuesOf(rawHeaders: readonly string[], first: number, place: number, capture: Capture): string[] {
+    const name = this.names[place] as string;
+    const values = [capture.header(name, rawHeaders[first + 1] as string)];
+    for (let index = first + 2; index + 1 < rawHeaders.length; index += 2) {
+      if (this.placeOf(rawHeaders[index] as string) === place)
+        values.push(capture.header(name, rawHeaders[index + 1] as string));
+    }
+    return values;
+  }
+}
+
+/** Requests, sent and received. */
+export const REQUEST_HEADERS: HeaderSelection = new HeaderSelection(HTTP_REQUEST_HEADER_PREFIX, [
+  "content-type",
+  "accept",
+  "content-encoding",
+  "idempotency-key",
+  "origin",
+  "referer",
+  "x-correlation-id",
+  "x-request-id",
+]);
+
+/** Responses, sent and received. */
+export const RESPONSE_HEADERS: HeaderSelection = new HeaderSelection(HTTP_RESPONSE_HEADER_PREFIX, [
+  "content-type",
+  "cache-control",
+  "content-encoding",
+  "location",
+  "retry-after",
+  "x-correlation-id",
+  "x-request-id",
+]);

@@ -1,0 +1,45 @@
+import type { Exception } from "@opentelemetry/api";
+import type { OperationCall } from "../../src/instrumentation/trace-operation.ts";
+import { createHiddenSlot } from "./hidden-slot.ts";
+
+/** A request a server is answering, as far as frameworks have something to add to its span. */
+export interface ServerRequest {
+  /** Undefined once the span has ended. */
+  readonly call: OperationCall | undefined;
+  /** The matched route's pattern, mount paths included: `/users/:id/posts`. */
+  route: string | undefined;
+  /** The last error the application handed to its framework. */
+  failure: { readonly error: unknown } | undefined;
+  /** For the router that is at work: where it is mounted. */
+  routing: object | undefined;
+}
+
+const slot = createHiddenSlot<ServerRequest>();
+
+/** Makes `request` known to frameworks by the object they get it as. */
+export function registerServerRequest(incoming: object, request: ServerRequest): void {
+  slot.set(incoming, request);
+}
+
+/** The recorded request behind an `http.IncomingMessage`, while its span is open. */
+export function findServerRequest(incoming: object): ServerRequest | undefined {
+  const request = slot.get(incoming);
+  return request?.call === undefined ? undefined : request;
+}
+
+/** The route that matched; the last one wins. */
+export function setRoute(incoming: object, route: string | undefined): void {
+  const request = findServerRequest(incoming);
+  if (request !== undefined) request.route = route;
+}
+
+/**
+ * An error the application threw, or passed on for its framework to answer: an event on the request's span, and its
+ * `error.type` should the answer be a 5xx. An error that passes several handlers is recorded once.
+ */
+export function recordRequestError(incoming: object, error: unknown): void {
+  const request = findServerRequest(incoming);
+  if (request === undefined || request.failure?.error === error) return;
+  request.failure = { error };
+  request.call?.span.recordException(error as Exception);
+}
