@@ -1,10 +1,11 @@
 import type { IncomingMessage } from "node:http";
 import type { Capture } from "../../src/capture/capture.ts";
+import { createHiddenSlot } from "./hidden-slot.ts";
 
 /*
  * Bodies are seen as they pass: nothing is read, paused or resumed for our sake, and no listener is added. A message whose
- * body somebody wants to see carries an observer behind a symbol; `IncomingMessage.prototype.push` is patched once, for the
- * server's requests and the client's responses alike.
+ * body somebody wants to see has an observer; `IncomingMessage.prototype.push` is patched once, for the server's requests
+ * and the client's responses alike.
  */
 
 /** Told about the body of one incoming message. */
@@ -17,24 +18,22 @@ export interface BodyObserver {
   onEnd(message: IncomingMessage): void;
 }
 
-/** Where an incoming message carries its observer. A property, because every chunk of every body asks for it. */
-export const kBodyObserver: unique symbol = Symbol("tracekit.bodyObserver");
+const observers = createHiddenSlot<BodyObserver>();
 
-/** A message that may carry an observer. */
-export interface Observable {
-  [kBodyObserver]?: BodyObserver | undefined;
+/** Lets `observer` see the body of `message`: one observer a message, given before its first chunk. */
+export function observeBody(message: IncomingMessage, observer: BodyObserver): void {
+  if (!isInstalled) install();
+  observers.set(message, observer);
 }
 
 let isInstalled = false;
 
-/** Patches `IncomingMessage.prototype.push`, once for all callers. Call it when node:http is in use anyway. */
-export function observeIncomingBodies(): void {
-  if (isInstalled) return;
+function install(): void {
   isInstalled = true;
   const { prototype } = process.getBuiltinModule("node:http").IncomingMessage;
   const original = prototype.push;
-  prototype.push = function push(this: IncomingMessage & Observable, chunk: any, encoding?: BufferEncoding): boolean {
-    const observer = this[kBodyObserver];
+  prototype.push = function push(this: IncomingMessage, chunk: any, encoding?: BufferEncoding): boolean {
+    const observer = observers.get(this);
     if (observer === undefined) return original.call(this, chunk, encoding);
     if (chunk === null) {
       observer.onEnd(this);
