@@ -39,14 +39,21 @@ export class OperationCall<State = any> {
   private settled = false;
   private readonly bound: BoundOperation<any, State>;
 
-  constructor(bound: BoundOperation<any, State>, self: unknown, args: any[], caller: TraceContext, state: State) {
+  constructor(
+    bound: BoundOperation<any, State>,
+    self: unknown,
+    args: any[],
+    caller: TraceContext,
+    state: State,
+    startMillis: number,
+  ) {
     this.bound = bound;
     this.self = self;
     this.args = args;
     this.caller = caller;
     this.context = caller;
     this.span = undefined as unknown as OperationSpan;
-    this.startMillis = now();
+    this.startMillis = startMillis;
     this.state = state;
   }
 
@@ -108,6 +115,8 @@ export function recordFailure(span: OperationSpan, error: unknown): void {
  * Starts the span of a call whose end the instrumentation reports itself (`succeed`, `fail`): for channels and events.
  * Undefined when the call is not recorded; `inject` has then already sent the decision along. A server's or consumer's
  * call is returned either way, because its handler has to run in `call.context`.
+ * `startMillis` (on the clock of `trace/clock.ts`, default now) lies in the past where only the outcome tells whether there
+ * is anything to report.
  */
 export function beginOperation<State>(
   bound: BoundOperation<any, State>,
@@ -115,11 +124,12 @@ export function beginOperation<State>(
   args: any[],
   state?: State,
   caller: TraceContext = bound.tracing.active(),
+  startMillis: number = now(),
 ): OperationCall<State> | undefined {
   const { operation, owner, tracing, capture } = bound;
   if (!owner.enabled || caller.suppressed) return undefined;
   try {
-    const call = new OperationCall<State>(bound, self, args, caller, state as State);
+    const call = new OperationCall<State>(bound, self, args, caller, state as State, startMillis);
     if (operation.skip?.(call) === true) return undefined;
     const parent = operation.parent === undefined ? caller : operation.parent(call);
     const span = tracing.start(operation.kind, operation.title, parent, call.startMillis);
