@@ -22,7 +22,8 @@ export interface OperationSpan {
   link(context: SpanContext): void;
   spanContext(): SpanContext;
   isRecording(): boolean;
-  end(): void;
+  /** `endMillis` on the clock of `trace/clock.ts`; default now. */
+  end(endMillis?: number): void;
 }
 
 /**

@@ -36,6 +36,8 @@ export class OperationCall<State = any> {
   recording = false;
   /** For the description: what it learns at the start and needs at the end. */
   state: State;
+  /** For the description: when the call was over (clock as above), if that was before it settles. */
+  endMillis: number | undefined = undefined;
   private settled = false;
   private readonly bound: BoundOperation<any, State>;
 
@@ -98,7 +100,7 @@ export class OperationCall<State = any> {
   }
 
   private close(): void {
-    this.span.end();
+    this.span.end(this.endMillis);
     // Contexts live as long as whatever the request started; its span must not.
     const scope = this.context.request;
     if (scope !== undefined && scope.span === this.span) scope.span = undefined;
