@@ -102,7 +102,7 @@ export function runInContext<A extends unknown[], R>(
   self: unknown,
   args: A,
 ): R {
-  return storage.run(context, () => Reflect.apply(fn, self, args));
+  return storage.run(context, Reflect.apply, fn, self, args);
 }
 
 /**
@@ -117,14 +117,14 @@ export function enterContext(context: TraceContext): void {
 export const contextManager: ContextManager = {
   active: activeContext,
   with(context, fn, thisArg, ...args) {
-    return storage.run(TraceContext.from(context), () => Reflect.apply(fn, thisArg, args));
+    return storage.run(TraceContext.from(context), Reflect.apply, fn, thisArg, args);
   },
   bind(context, target) {
     if (typeof target !== "function") return target;
     const bound = TraceContext.from(context);
     const original = target as (...args: unknown[]) => unknown;
     const wrapper = function (this: unknown, ...args: unknown[]): unknown {
-      return storage.run(bound, () => Reflect.apply(original, this, args));
+      return storage.run(bound, Reflect.apply, original, this, args);
     };
     Object.defineProperty(wrapper, "length", { value: original.length, configurable: true });
     return wrapper as typeof target;
