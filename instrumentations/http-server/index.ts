@@ -1,0 +1,376 @@
+import { subscribe } from "node:diagnostics_channel";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { Exception, TextMapGetter } from "@opentelemetry/api";
+import type { Capture } from "../../src/capture/capture.ts";
+import { errorMessage, errorType } from "../../src/instrumentation/errors.ts";
+import { defineInstrumentation, type Instrumentation } from "../../src/instrumentation/instrumentation.ts";
+import type { Kit } from "../../src/instrumentation/kit.ts";
+import type { Operation, OperationSpan } from "../../src/instrumentation/operation.ts";
+import type { Instrumented } from "../../src/instrumentation/safely.ts";
+import { beginOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
+import {
+  HTTP_REQUEST_BODY_CONTENT,
+  HTTP_REQUEST_BODY_SIZE,
+  HTTP_REQUEST_METHOD,
+  HTTP_REQUEST_METHOD_ORIGINAL,
+  HTTP_RESPONSE_BODY_CONTENT,
+  HTTP_RESPONSE_BODY_SIZE,
+  TRACEKIT_HTTP_ABORTED,
+  URL_PATH,
+  URL_QUERY,
+} from "../../src/semconv/attributes.ts";
+import { ROOT_CONTEXT } from "../../src/trace/context.ts";
+import { KIND_SERVER } from "../../src/trace/tracer.ts";
+import { createHiddenSlot } from "../shared/hidden-slot.ts";
+import { OTHER_METHOD, OTHER_METHOD_NAME, REQUEST_HEADERS, RESPONSE_HEADERS } from "../shared/http-attributes.ts";
+import { type BodyObserver, BodyRecorder, observeBody } from "../shared/http-bodies.ts";
+import { findServerRequest, registerServerRequest, type ServerRequest } from "../shared/server-request.ts";
+import { ConnectionAttributes, RequestHeaders } from "./connection.ts";
+import { Endpoints } from "./endpoints.ts";
+
+/*
+ * node:http and node:https servers: one span a request, from Node's own diagnostics channels.
+ *
+ * A request whose connection closes before its response is complete ends there, with `tracekit.http.aborted`. It has failed
+ * when the server closed the connection (`error.type` is the error it was destroyed with, else `connection_closed`). It has
+ * not when the client left, whatever that looks like from here: end of stream, reset, broken pipe, half a request.
+ *
+ * Known limitations: `upgrade` and CONNECT requests that a listener takes over are no requests to these channels, and get
+ * no span; nor do those the parser refuses. A body that is compressed has a size and no content. HTTP/2 is not covered.
+ */
+
+const CLOSED_BY_SERVER = "connection_closed";
+
+/** What both channels publish. Node makes one a request, so it serves as the traced call's own object. */
+interface ServerMessage {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly socket: Socket;
+}
+
+const httpServer: Instrumentation = defineInstrumentation({
+  name: "http-server",
+  modules: [],
+  start(kit) {
+    const bound = kit.bind(describeRequests(kit));
+    let isPatched = false;
+
+    subscribe("http.server.request.start", (message) => {
+      if (!kit.owner.enabled) return;
+      try {
+        if (!isPatched) {
+          // Node has loaded node:http itself by now, and no handler has seen a response yet.
+          isPatched = true;
+          watchResponseBodies(kit);
+        }
+        // Not the active context: what a connection's earlier request has entered may still be there.
+        const caller = kit.extract(ROOT_CONTEXT, (message as ServerMessage).request.rawHeaders, rawHeadersGetter);
+        const call = beginOperation(bound, message, NO_ARGUMENTS, undefined, caller);
+        kit.tracing.enter(call === undefined ? caller : call.context);
+      } catch (error) {
+        kit.owner.disable("HTTP request, start", error);
+      }
+    });
+
+    subscribe("http.server.response.finish", (message) => {
+      (findServerRequest((message as ServerMessage).request) as RequestInProgress | undefined)?.end(COMPLETE);
+    });
+  },
+});
+export default httpServer;
+
+const NO_ARGUMENTS: never[] = [];
+const COMPLETE = "complete";
+const CLOSED = "closed";
+type Ending = typeof COMPLETE | typeof CLOSED;
+
+/** Read and written within one synchronous step. */
+const headers = new RequestHeaders();
+
+function describeRequests(kit: Kit): Operation<Ending, RequestInProgress | undefined> {
+  const { knownMethods } = kit.options;
+  const endpoints = new Endpoints();
+  return {
+    title: "HTTP request",
+    kind: KIND_SERVER,
+    leaf: false,
+
+    start(span, call, capture) {
+      const { request: incoming, response, socket } = call.self as ServerMessage;
+      const method = incoming.method as string;
+      const isKnown = knownMethods.has(method);
+      span.name = isKnown ? method : OTHER_METHOD_NAME;
+      span.attribute(HTTP_REQUEST_METHOD, isKnown ? method : OTHER_METHOD);
+      if (!isKnown) span.attribute(HTTP_REQUEST_METHOD_ORIGINAL, capture.text(method));
+      recordTarget(span, incoming.url as string, capture);
+
+      headers.read(incoming.rawHeaders);
+      const connection = connectionOf(socket);
+      connection.attributes.addTo(span, socket, incoming, headers, capture);
+      if (capture.headers) REQUEST_HEADERS.record(span, incoming.rawHeaders, capture);
+
+      const request = new RequestInProgress(call, connection, incoming, response, span.name, capture, kit.owner);
+      call.state = request;
+      connection.add(request);
+      registerServerRequest(incoming, request);
+    },
+
+    finish(span, ending, call, capture) {
+      const request = call.state as RequestInProgress;
+      const { response, route } = request;
+      const isAborted = ending === CLOSED;
+      const status = isAborted && !response.headersSent ? undefined : response.statusCode;
+      // A name the application has chosen stays.
+      if (route !== undefined && span.name === request.name) span.name = endpoints.nameOf(request.name, route);
+      span.attributeBlock(endpoints.attributesOf(route, status));
+      request.recordBodiesAndHeaders(span, isAborted, capture);
+      if (isAborted) recordAbort(span, request, (call.self as ServerMessage).socket);
+      else if (response.statusCode >= 500) {
+        const { failure } = request;
+        if (failure === undefined) span.fail(String(response.statusCode));
+        else span.fail(errorType(failure.error), errorMessage(failure.error));
+      }
+    },
+  };
+}
+
+/** `url.path` and `url.query` of a request target: `/path?query`, an absolute URL (RFC 9112, 3.2.2), or `*`. */
+function recordTarget(span: OperationSpan, target: string, capture: Capture): void {
+  let start = 0;
+  if (target.charCodeAt(0) !== 47 /* / */) {
+    const authority = target.indexOf("://");
+    if (authority !== -1) start = target.indexOf("/", authority + 3);
+  }
+  const mark = target.indexOf("?", start === -1 ? 0 : start);
+  const end = mark === -1 ? target.length : mark;
+  span.attribute(URL_PATH, start === -1 ? "/" : capture.text(target.slice(start, end)));
+  if (mark !== -1 && mark + 1 < target.length) span.attribute(URL_QUERY, capture.query(target.slice(mark + 1)));
+}
+
+function recordAbort(span: OperationSpan, request: RequestInProgress, socket: Socket): void {
+  span.attribute(TRACEKIT_HTTP_ABORTED, true);
+  // An end of stream can only have come from the client.
+  if (socket.readableEnded) return;
+  const error = socket.errored ?? request.response.errored;
+  if (error !== null && error !== undefined) {
+    if (isConnectionFault(error)) return;
+    span.fail(errorType(error), errorMessage(error));
+    if (request.failure?.error !== error) span.recordException(error as Exception);
+  } else if (request.failure !== undefined) {
+    // Express and others close the connection when an error comes after the headers.
+    span.fail(errorType(request.failure.error), errorMessage(request.failure.error));
+  } else {
+    span.fail(CLOSED_BY_SERVER);
+  }
+}
+
+/** The network's errors and the client's own, as opposed to what the application destroys a response with. */
+function isConnectionFault(error: Error): boolean {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  return (
+    syscall !== undefined ||
+    (code !== undefined && /^(?:ECONNRESET|EPIPE|HPE_.*|ERR_SSL_.*|ERR_HTTP_REQUEST_TIMEOUT)$/.test(code))
+  );
+}
+
+/** From its arrival to the end of its span. */
+class RequestInProgress implements ServerRequest, BodyObserver {
+  call: OperationCall | undefined;
+  route: string | undefined = undefined;
+  failure: { readonly error: unknown } | undefined = undefined;
+  routing: object | undefined = undefined;
+  /** Next on the same connection: pipelined requests are in progress together. */
+  next: RequestInProgress | undefined = undefined;
+  /** The span's name as long as there is no route. */
+  readonly name: string;
+  response: ServerResponse;
+  private readonly connection: Connection;
+  private readonly owner: Instrumented;
+  private readonly isHead: boolean;
+  private readonly bodyLimit: number;
+  private requestBody: BodyRecorder | undefined = undefined;
+  private readonly requestType: string | undefined;
+  private readonly requestLength: number;
+  private responseBody: BodyRecorder | undefined = undefined;
+
+  constructor(
+    call: OperationCall,
+    connection: Connection,
+    incoming: IncomingMessage,
+    response: ServerResponse,
+    name: string,
+    capture: Capture,
+    owner: Instrumented,
+  ) {
+    this.call = call;
+    this.connection = connection;
+    this.response = response;
+    this.name = name;
+    this.owner = owner;
+    this.isHead = incoming.method === "HEAD";
+    this.bodyLimit = capture.bodies ? capture.maxBytes : 0;
+    this.requestType = headers.contentType;
+    this.requestLength = toLength(headers.contentLength);
+    if (this.requestLength > 0 || headers.isChunked) {
+      this.requestBody = new BodyRecorder(isPlain(headers.contentEncoding) ? this.bodyLimit : 0);
+      observeBody(incoming, this);
+    }
+  }
+
+  /** The span ends, once, and everything that hung on it is let go: sockets and frames may keep this object. */
+  end(ending: Ending): void {
+    const { call } = this;
+    if (call === undefined) return;
+    this.connection.remove(this);
+    call.succeed(ending);
+    this.call = undefined;
+    this.response = undefined as unknown as ServerResponse;
+    this.requestBody = this.responseBody = undefined;
+    this.failure = this.routing = undefined;
+  }
+
+  onChunk(chunk: Uint8Array | string, encoding?: unknown): void {
+    try {
+      this.requestBody?.add(chunk, encoding);
+    } catch (error) {
+      this.owner.disable("HTTP request, body", error);
+    }
+  }
+
+  onEnd(): void {}
+
+  /** A chunk the application writes, before Node gets it. */
+  onResponseChunk(chunk: unknown, encoding: unknown): void {
+    // Node drops what is written to a HEAD request's response, and after its end.
+    if (this.isHead || this.response.writableEnded) return;
+    try {
+      this.responseBody ??= new BodyRecorder(this.bodyLimit);
+      this.responseBody.add(chunk, encoding);
+    } catch (error) {
+      this.owner.disable("HTTP response, body", error);
+    }
+  }
+
+  recordBodiesAndHeaders(span: OperationSpan, isAborted: boolean, capture: Capture): void {
+    const { response, requestBody, responseBody } = this;
+    const sent = sentHeaders(response);
+    if (capture.headers) RESPONSE_HEADERS.record(span, sent, capture);
+    if (requestBody !== undefined) {
+      const size = this.requestLength === -1 || isAborted ? requestBody.size : this.requestLength;
+      if (size > 0) span.attribute(HTTP_REQUEST_BODY_SIZE, size);
+      // What nobody has read was never part of what the application did.
+      if (response.req.readableDidRead) {
+        const content = requestBody.text(this.requestType, capture);
+        if (content !== undefined) span.attribute(HTTP_REQUEST_BODY_CONTENT, content);
+      }
+    }
+    if (responseBody !== undefined) {
+      headers.read(sent);
+      const size = isAborted ? responseBody.size : Math.max(toLength(headers.contentLength), responseBody.size);
+      if (size > 0) span.attribute(HTTP_RESPONSE_BODY_SIZE, size);
+      if (isPlain(headers.contentEncoding)) {
+        const content = responseBody.text(headers.contentType, capture);
+        if (content !== undefined) span.attribute(HTTP_RESPONSE_BODY_CONTENT, content);
+      }
+    }
+  }
+}
+
+/** Header lines as they were sent, as `[name, value, …]`. What goes to `writeHead` alone is in no other place. */
+function sentHeaders(response: ServerResponse): string[] {
+  const { _header: text } = response as unknown as { _header?: string | null };
+  const sent: string[] = [];
+  if (typeof text !== "string") return sent;
+  let start = text.indexOf("\r\n") + 2;
+  for (let end = text.indexOf("\r\n", start); end > start; end = text.indexOf("\r\n", start)) {
+    const colon = text.indexOf(": ", start);
+    if (colon !== -1 && colon < end) sent.push(text.slice(start, colon), text.slice(colon + 2, end));
+    start = end + 2;
+  }
+  return sent;
+}
+
+/** -1 without a valid length. */
+function toLength(text: string | undefined): number {
+  const length = text === undefined ? -1 : Number(text);
+  return Number.isSafeInteger(length) ? length : -1;
+}
+
+function isPlain(contentEncoding: string | undefined): boolean {
+  return contentEncoding === undefined || contentEncoding === "identity";
+}
+
+function watchResponseBodies(kit: Kit): void {
+  const { prototype } = process.getBuiltinModule("node:http").ServerResponse;
+  const watch = (original: (...args: any[]) => any) =>
+    function (this: ServerResponse, chunk: unknown, encoding: unknown): unknown {
+      const incoming = this.req as IncomingMessage | undefined;
+      if (incoming !== undefined && chunk !== undefined && chunk !== null && typeof chunk !== "function") {
+        (findServerRequest(incoming) as RequestInProgress | undefined)?.onResponseChunk(chunk, encoding);
+      }
+      // Callers may count their arguments, and so may whoever has patched this method before.
+      return Reflect.apply(original, this, arguments);
+    };
+  kit.wrap(prototype, "write", watch);
+  kit.wrap(prototype, "end", watch);
+}
+
+/** One socket, and its requests whose response is not complete. */
+class Connection {
+  readonly attributes: ConnectionAttributes = new ConnectionAttributes();
+  private first: RequestInProgress | undefined = undefined;
+
+  add(request: RequestInProgress): void {
+    request.next = this.first;
+    this.first = request;
+  }
+
+  remove(request: RequestInProgress): void {
+    if (this.first === request) this.first = request.next;
+    else {
+      let before = this.first;
+      while (before !== undefined && before.next !== request) before = before.next;
+      if (before !== undefined) before.next = request.next;
+    }
+    request.next = undefined;
+  }
+
+  close(): void {
+    while (this.first !== undefined) this.first.end(CLOSED);
+  }
+}
+
+const connections = createHiddenSlot<Connection>();
+
+function connectionOf(socket: Socket): Connection {
+  let connection = connections.get(socket);
+  if (connection === undefined) {
+    connection = new Connection();
+    connections.set(socket, connection);
+    // One listener a connection, however many requests it carries.
+    socket.on("close", onClose);
+  }
+  return connection;
+}
+
+function onClose(this: Socket): void {
+  connections.get(this)?.close();
+}
+
+const rawHeadersGetter: TextMapGetter<readonly string[]> = {
+  keys: (rawHeaders) => rawHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase()),
+  get(rawHeaders, key) {
+    const wanted = key.toLowerCase();
+    let found: string | string[] | undefined;
+    for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+      const name = rawHeaders[index] as string;
+      if (name.length !== wanted.length || (name !== wanted && name.toLowerCase() !== wanted)) continue;
+      const value = rawHeaders[index + 1] as string;
+      if (found === undefined) found = value;
+      else if (typeof found === "string") found = [found, value];
+      else found.push(value);
+    }
+    return found;
+  },
+};
