@@ -1,0 +1,212 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { Redis } from "ioredis";
+import type { OtlpReceiver, ReceivedSpan } from "../../test/support/otlp-receiver.ts";
+import { CACHE_HIT, HTTP_RESPONSE_STATUS_CODE } from "../../src/semconv/attributes.ts";
+import { missingFrom } from "./check-trace.ts";
+import { operationName, printTrace, printTraceLine } from "./print-trace.ts";
+import type { PrintOptions } from "./print-trace.ts";
+import { setStage } from "./stage.ts";
+import type { Stage } from "./stage.ts";
+
+const usage = `npm run demo [-- options]
+
+Starts PostgreSQL, Redis and three small services, each preloaded with Tracekit, sends them requests, and prints the traces
+that arrive. Runs until Ctrl-C, and leaves nothing behind.
+
+  --once        end after the traces are printed; with exit code 1 and a list of what is missing if they are not whole
+  --port <n>    port of the url service (default: any free one)
+  --help        this text
+
+TRACEKIT_TEST_POSTGRES_URL and TRACEKIT_TEST_REDIS_URL name running servers to use instead. NO_COLOR=1: no colours.`;
+
+const USER = "u_42";
+const SECRET = "blue-tram-seven";
+const LONG_URL = "https://nodejs.org/en/learn/getting-started/introduction-to-nodejs";
+
+/** As many as `sendTraffic` sends. */
+const REQUESTS = 7;
+/** Each process sends its spans once a second: after this silence nothing more will come for a trace. */
+const QUIET_MILLIS = 1500;
+/** Until then a request that takes long may end and complete its trace. */
+const FORGOTTEN_MILLIS = 60_000;
+
+const { once, port } = readArguments();
+/** What to undo, last first. */
+const undo: Array<() => Promise<unknown>> = [];
+let ending: Promise<void> | undefined;
+let isUp = false;
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => {
+    // Whoever presses twice does not want to wait; what is left is ended by the reaper of test/support.
+    if (ending !== undefined) process.exit(130);
+    void end(isUp ? 0 : 130);
+  });
+}
+try {
+  await run();
+} catch (error) {
+  fail(error as Error);
+}
+
+async function run(): Promise<void> {
+  say("Starting two servers and three services:");
+  const stage = await setStage({ port, say, onStarted: (stop) => undo.push(stop), onCrash: fail });
+  const { receiver } = stage;
+  const link = await sendTraffic(stage);
+  await receiver.waitForSpans(() => problemsOf(stage, link).length === 0, 15_000).catch(() => {});
+
+  const problems = problemsOf(stage, link);
+  const main = mainTrace(receiver.spans);
+  show(`\n${printTrace(main, printing())}\n`);
+  for (const trace of requestsIn(receiver.spans)) {
+    if (trace !== main) show(printTraceLine(trace, printing()));
+  }
+  if (problems.length > 0) {
+    say(["\nThe trace is not whole:", ...problems.map((problem) => `- ${problem}`)].join("\n  "));
+  } else {
+    say("\nOne trace, three services, ten operations: whole.");
+  }
+  if (once) return end(problems.length > 0 ? 1 : 0);
+
+  isUp = true;
+  say(
+    `\nSend requests of your own; their traces appear here. Ctrl-C ends everything.
+  curl -i ${stage.url}/shorten -H 'authorization: Bearer ${USER}.${SECRET}' -H 'content-type: application/json' \\
+    -d '{"url": "${LONG_URL}"}'
+  curl -i ${stage.url}/${link.id}\n`,
+  );
+  await showTraces(receiver);
+}
+
+/** A morning in the life of a link. Gives the one whose trace is looked at closely. */
+async function sendTraffic({ url, redisUrl }: Stage): Promise<{ id: string; url: string }> {
+  const get = (path: string): Promise<Response> => fetch(`${url}${path}`, { redirect: "manual" });
+  const shorten = (body: object, secret = SECRET): Promise<Response> =>
+    fetch(`${url}/shorten`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${USER}.${secret}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+
+  await get("/unknown");
+  const link = (await (await shorten({ url: LONG_URL })).json()) as { id: string; url: string };
+  await get(`/${link.id}`);
+  // The hour of the cache has passed.
+  const redis = new Redis(redisUrl);
+  await redis.del(`url:${link.id}`);
+  redis.disconnect();
+  await get(`/${link.id}`);
+  await shorten({ url: LONG_URL, id: link.id });
+  await shorten({ url: LONG_URL }, "guessed");
+  // A bug to find: nobody checks the length of an id before PostgreSQL does.
+  await shorten({ url: LONG_URL, id: "an-id-longer-than-its-column" });
+  return link;
+}
+
+function problemsOf({ receiver, headersAtMixpanel }: Stage, link: { id: string; url: string }): string[] {
+  const { spans, requests } = receiver;
+  const problems = missingFrom(mainTrace(spans), { ...link, user: USER });
+  const roots = requestsIn(spans).length;
+  if (roots !== REQUESTS) problems.push(`${roots} of ${REQUESTS} requests have a trace`);
+  for (const hit of [true, false]) {
+    const isRead = (span: ReceivedSpan): boolean => operationName(span) === `GET url:${link.id}`;
+    const found = spans.some((span) => isRead(span) && span.attributes[CACHE_HIT] === hit);
+    if (!found) problems.push(`url: GET url:${link.id}: no cache ${hit ? "hit" : "miss"}`);
+  }
+  if (requests.some(({ body }) => body.includes(SECRET))) problems.push("the caller's API key was sent to the backend");
+  if (headersAtMixpanel.some((headers) => JSON.stringify(headers).includes(USER))) {
+    problems.push("the user's id was sent to a third party");
+  }
+  return [...problems, ...requests.flatMap(({ problem }) => (problem === undefined ? [] : [`OTLP: ${problem}`]))];
+}
+
+/** Traces that began with a request to the url service, oldest first. */
+function requestsIn(spans: readonly ReceivedSpan[]): ReceivedSpan[][] {
+  return spans
+    .filter((span) => span.kind === "SERVER" && span.parentSpanId === "")
+    .toSorted((a, b) => Number(a.startTimeUnixNano - b.startTimeUnixNano))
+    .map((root) => spans.filter(({ traceId }) => traceId === root.traceId));
+}
+
+/** The one request that made a short link. */
+function mainTrace(spans: readonly ReceivedSpan[]): ReceivedSpan[] {
+  const made = requestsIn(spans).find((trace) =>
+    trace.some((span) => span.parentSpanId === "" && span.attributes[HTTP_RESPONSE_STATUS_CODE] === 201),
+  );
+  return made ?? [];
+}
+
+/** Prints each trace when it seems complete. Does not end. */
+async function showTraces({ requests, spans: received }: OtlpReceiver): Promise<never> {
+  const traces = new Map<string, { spans: ReceivedSpan[]; arrivedAt: number }>();
+  for (received.length = requests.length = 0; ; await sleep(250)) {
+    for (const { spans, receivedAt } of requests) {
+      for (const span of spans) {
+        const trace = traces.get(span.traceId) ?? { spans: [], arrivedAt: 0 };
+        trace.spans.push(span);
+        trace.arrivedAt = receivedAt;
+        traces.set(span.traceId, trace);
+      }
+    }
+    received.length = requests.length = 0;
+    for (const [id, { spans, arrivedAt }] of traces) {
+      const silence = Date.now() - arrivedAt;
+      const isComplete = requestsIn(spans).length > 0 && silence > QUIET_MILLIS;
+      if (isComplete) show(`${printTrace(spans, printing())}\n`);
+      if (isComplete || silence > FORGOTTEN_MILLIS) traces.delete(id);
+    }
+  }
+}
+
+function readArguments(): { once: boolean; port: string } {
+  try {
+    const { values } = parseArgs({
+      options: {
+        once: { type: "boolean", default: false },
+        port: { type: "string", default: "0" },
+        help: { type: "boolean", default: false },
+      },
+    });
+    if (values.help) {
+      show(usage);
+      process.exit(0);
+    }
+    if (!/^\d{1,5}$/.test(values.port) || Number(values.port) > 65_535) {
+      throw new Error(`--port ${values.port} is not a port.`);
+    }
+    return values;
+  } catch (error) {
+    say(`${(error as Error).message}\n\n${usage}`);
+    process.exit(2);
+  }
+}
+
+function printing(): PrintOptions {
+  const { isTTY, columns } = process.stdout;
+  return { colour: isTTY === true && !process.env["NO_COLOR"], width: columns ?? 120 };
+}
+
+/** Traces go to stdout, everything else to stderr. */
+function show(text: string): void {
+  console.log(text);
+}
+
+function say(line: string): void {
+  if (ending === undefined) console.error(line);
+}
+
+/** The first failure is the cause; what ends because we are ending is none. */
+function fail(error: Error): void {
+  say(`\n${error.message}`);
+  void end(1);
+}
+
+function end(code: number): Promise<void> {
+  ending ??= (async () => {
+    for (const stop of undo.toReversed()) await stop();
+    process.exit(code);
+  })();
+  return ending;
+}
