@@ -31,11 +31,11 @@ const QUIET_MILLIS = 1500;
 /** Until then a request that takes long may end and complete its trace. */
 const FORGOTTEN_MILLIS = 60_000;
 
-const { once, port } = readArguments();
 /** What to undo, last first. */
 const undo: Array<() => Promise<unknown>> = [];
 let ending: Promise<void> | undefined;
 let isUp = false;
+const { once, port } = readArguments();
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
@@ -59,7 +59,7 @@ async function run(): Promise<void> {
 
   const problems = problemsOf(stage, link);
   const main = mainTrace(receiver.spans);
-  show(`\n${printTrace(main, printing())}\n`);
+  if (main.length > 0) show(`\n${printTrace(main, printing())}\n`);
   for (const trace of requestsIn(receiver.spans)) {
     if (trace !== main) show(printTraceLine(trace, printing()));
   }

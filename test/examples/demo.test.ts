@@ -13,7 +13,7 @@ describe("npm run demo", () => {
   test("with --once prints one whole trace of ten operations and exits 0", { timeout: TIMEOUT }, async () => {
     const app = demo(["--once"], sharedServers());
     const { code } = await app.exited;
-    expect(code, app.stdout + app.stderr).toBe(0);
+    expect({ code, stderr: app.stderr }).toMatchObject({ code: 0 });
 
     const id = /^├─ SET url:(\w+)/m.exec(app.stdout)?.[1];
     const ms = String.raw`\([\d.]+ms\)`;
@@ -36,8 +36,7 @@ describe("npm run demo", () => {
 
   test("with --once exits 1 and names what is missing when a service is not traced", { timeout: TIMEOUT }, async () => {
     const app = demo(["--once"], { ...sharedServers(), TRACEKIT_DEMO_UNTRACED: "notifier" });
-    const { code } = await app.exited;
-    expect(code, app.stdout + app.stderr).toBe(1);
+    expect((await app.exited).code).toBe(1);
     expect(app.stderr).toMatch(/not whole:\n {2}- notifier: process url-events is missing\n$/);
   });
 
