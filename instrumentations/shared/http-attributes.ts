@@ -1,3 +1,4 @@
+import type { OutgoingMessage } from "node:http";
 import type { Capture } from "../../src/capture/capture.ts";
 import type { OperationSpan } from "../../src/instrumentation/operation.ts";
 import { HTTP_REQUEST_HEADER_PREFIX, HTTP_RESPONSE_HEADER_PREFIX } from "../../src/semconv/attributes.ts";
@@ -61,6 +62,33 @@ export class HeaderSelection {
     }
     return values;
   }
+}
+
+/**
+ * A message's header lines as they go out, as `[name, value, …]`; empty before they are final. Read from Node's own text of
+ * them, because headers given as an array, or to `writeHead` alone, are in no other place.
+ */
+export function sentHeaders(message: OutgoingMessage): string[] {
+  const { _header: text } = message as unknown as { _header?: string | null };
+  const sent: string[] = [];
+  if (typeof text !== "string") return sent;
+  let start = text.indexOf("\r\n") + 2;
+  for (let end = text.indexOf("\r\n", start); end > start; end = text.indexOf("\r\n", start)) {
+    const colon = text.indexOf(": ", start);
+    if (colon !== -1 && colon < end) sent.push(text.slice(start, colon), text.slice(colon + 2, end));
+    start = end + 2;
+  }
+  return sent;
+}
+
+/** The first value of a header in `[name, value, …]`; `name` in lower case. */
+export function findHeader(rawHeaders: readonly string[], name: string): string | undefined {
+  const { length } = name;
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const candidate = rawHeaders[index] as string;
+    if (candidate.length === length && candidate.toLowerCase() === name) return rawHeaders[index + 1];
+  }
+  return undefined;
 }
 
 /** Requests, sent and received. */
