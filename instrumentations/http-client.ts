@@ -131,10 +131,12 @@ function createOperation(kit: Kit): Operation<undefined, HttpExchange> {
       }
     },
     finish(span, _, call, capture) {
+      call.state.noteSending();
       if (capture.headers) REQUEST_HEADERS.record(span, sentHeaders(call.self as HttpRequest), capture);
       finishExchange(span, call, capture);
     },
     fail(span, error, call, capture) {
+      call.state.noteSending();
       if (capture.headers) REQUEST_HEADERS.record(span, sentHeaders(call.self as HttpRequest), capture);
       failExchange(span, error, call, capture);
       // Node's own error for it is "socket hang up".
@@ -310,6 +312,13 @@ class HttpExchange extends ClientExchange implements BodyObserver {
     if (response.complete) this.settle();
   }
 
+  /** The first byte goes once there are a connection and a header. */
+  noteSending(): void {
+    const { connection, headersFinalAt, socketAt } = this;
+    const readyAt = connection === undefined ? socketAt : connection.readyAt;
+    if (readyAt !== NEVER && headersFinalAt !== NEVER) this.sendAt = Math.max(readyAt, headersFinalAt);
+  }
+
   private onSocket(socket: Socket): void {
     this.socketAt = now();
     if (socket.connecting) this.connection = watchConnection(socket);
@@ -363,10 +372,8 @@ class HttpExchange extends ClientExchange implements BodyObserver {
   }
 
   private settle(isCancelled: boolean = false, error?: unknown): void {
-    const { call, connection, headersFinalAt, socketAt } = this;
+    const { call } = this;
     if (call.isSettled) return;
-    const readyAt = connection === undefined ? socketAt : connection.readyAt;
-    if (readyAt !== NEVER && headersFinalAt !== NEVER) this.sendAt = Math.max(readyAt, headersFinalAt);
     if (isCancelled) cancelExchange(call);
     else if (error === undefined) call.succeed();
     else call.fail(error);

@@ -39,7 +39,7 @@ import {
  *
  * What the channels do not say is seen on prototypes, patched once each: chunks of bodies, and that nobody takes them
  * (`Request`, whose class comes with the first request; the chunk channels came with undici 7.11, and cannot tell a
- * response that is read from one that is not), an upgrade's end (`Request`, before undici 7), how a connection came to be
+ * response that is read from one that is not), an upgrade's end (`Request`, which publishes it in some versions), how a connection came to be
  * (`net.Socket`), and who is behind a request that had to wait or is sent again (the package's `DispatcherBase`: that
  * happens in some other request's context).
  *
@@ -198,16 +198,13 @@ class RequestTracer {
           return Reflect.apply(original, this, arguments);
         },
     );
-    // undici 8 has another method for it, which publishes; so does this one, by and by.
-    kit.wrap(
-      prototype,
-      "onUpgrade",
-      (original) =>
-        function (this: UndiciRequest, statusCode: number | null, headers: RawHeaders): unknown {
-          if (statusCode !== null) exchanges.get(this)?.onUpgrade(statusCode, headers);
-          return Reflect.apply(original, this, arguments);
-        },
-    );
+    const watchUpgrade = (original: (...args: any[]) => any) =>
+      function (this: UndiciRequest, statusCode: number | null, headers: RawHeaders): unknown {
+        if (statusCode !== null) exchanges.get(this)?.onUpgrade(statusCode, headers);
+        return Reflect.apply(original, this, arguments);
+      };
+    kit.wrap(prototype, "onUpgrade", watchUpgrade);
+    kit.wrap(prototype, "onRequestUpgrade", watchUpgrade); // undici 8
   }
 }
 
@@ -331,7 +328,8 @@ class UndiciExchange extends ClientExchange {
   }
 
   onEnd(): void {
-    if (this.delivery !== undefined && !isRedirect(this.statusCode)) this.delivery.isDone = true;
+    // Anything but a success may be sent again, to elsewhere or the same place.
+    if (this.delivery !== undefined && this.statusCode < 300) this.delivery.isDone = true;
     this.call.succeed();
     this.release();
   }
@@ -359,7 +357,7 @@ interface Delivery {
   startMillis: number;
   /** A `Request` has been made of it. */
   isSent: boolean;
-  /** It was answered: whoever dispatches its handler again begins something new. */
+  /** It was answered well: whoever dispatches its handler again begins something new. */
   isDone: boolean;
   resendCount: number;
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { bodyFormat } from "../../src/capture/body.ts";
 import type { Capture } from "../../src/capture/capture.ts";
 import { createHiddenSlot } from "./hidden-slot.ts";
 
@@ -46,26 +47,15 @@ function install(): void {
   };
 }
 
-const textTypes = new Map<string, boolean>();
-
 /** How many bytes of a body are worth keeping: none of what is compressed or no text. */
 export function bodyLimit(
   contentType: string | undefined,
   contentEncoding: string | undefined,
   capture: Capture,
 ): number {
-  if (!capture.bodies || contentType === undefined) return 0;
-  if (contentEncoding !== undefined && contentEncoding !== "" && contentEncoding !== "identity") return 0;
-  let isText = textTypes.get(contentType);
-  if (isText === undefined) {
-    isText =
-      /^\s*text\/|[/+](?:json|xml|yaml)\s*(?:;|$)|^\s*application\/x-www-form-urlencoded\s*(?:;|$)|;\s*charset=/i.test(
-        contentType,
-      );
-    // Types come from outside.
-    if (textTypes.size < 200) textTypes.set(contentType, isText);
-  }
-  return isText ? capture.maxBytes : 0;
+  if (!capture.bodies || bodyFormat(contentType) === undefined) return 0;
+  const isPlain = contentEncoding === undefined || contentEncoding === "" || contentEncoding === "identity";
+  return isPlain ? capture.maxBytes : 0;
 }
 
 /** The size of one body, and its first bytes. */
