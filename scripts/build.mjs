@@ -13,7 +13,6 @@ const entries = {
   register: "src/register.ts",
   index: "src/index.ts",
   sdk: "src/sdk.ts",
-  "exit-worker": "src/export/exit-worker.ts",
   "standard-lane": "src/export/standard-lane.ts",
   "otel-instrumentations": "src/otel-instrumentations.ts",
   cli: "src/cli.ts",
@@ -49,6 +48,16 @@ await bundle.write({
   },
 });
 await bundle.close();
+
+// By itself, without the shared file: it is read while somebody waits for a process to end.
+const exitWorker = await rolldown({
+  cwd: root,
+  input: "src/export/exit-worker.ts",
+  platform: "node",
+  external: [/^node:/],
+});
+await exitWorker.write({ file: join(fresh, "exit-worker.js"), format: "cjs", strict: true });
+await exitWorker.close();
 
 execFileSync(
   join(root, "node_modules/.bin/tsc"),

@@ -15,3 +15,12 @@ export interface Encoding {
   /** A whole request body, in pieces that are the chunks themselves: nothing is copied. */
   assemble(scopes: readonly ScopeSpans[]): Uint8Array[];
 }
+
+/** `flags` bits 8 and 9 of OTLP: whether the context is remote is known, and it is. */
+const FLAG_REMOTE_KNOWN = 0x100;
+const FLAG_REMOTE = 0x200;
+
+/** OTLP's `flags` of a span (for `isRemote`, its parent's) or a link. */
+export function toFlags(traceFlags: number, isRemote: boolean): number {
+  return (traceFlags & 255) | FLAG_REMOTE_KNOWN | (isRemote ? FLAG_REMOTE : 0);
+}

@@ -3,10 +3,7 @@ import { toHrTime } from "../trace/clock.ts";
 import type { InstrumentationScope } from "../trace/pipeline.ts";
 import type { Span } from "../trace/span.ts";
 import type { Chunk } from "./chunk.ts";
-import type { Encoding, ScopeSpans } from "./encoding.ts";
-
-const FLAG_REMOTE_KNOWN = 0x100;
-const FLAG_REMOTE = 0x200;
+import { type Encoding, type ScopeSpans, toFlags } from "./encoding.ts";
 
 /**
  * OTLP/JSON: ids are hex, 64-bit integers are strings, enumerations are numbers, names are lowerCamelCase.
@@ -78,21 +75,17 @@ function toSpan(span: Span): unknown {
       droppedAttributesCount: event.droppedAttributesCount,
     })),
     droppedEventsCount: span.droppedEventsCount,
-    links: span.linkList?.map(({ context, entries, droppedAttributesCount }) => ({
+    links: span.linkList?.map(({ context, entries: linkEntries, droppedAttributesCount }) => ({
       traceId: toId(context.traceId, 32),
       spanId: toId(context.spanId, 16),
       traceState: context.traceState?.serialize(),
       flags: toFlags(context.traceFlags, context.isRemote === true),
-      attributes: toKeyValues(entries),
+      attributes: toKeyValues(linkEntries),
       droppedAttributesCount,
     })),
     droppedLinksCount: span.droppedLinksCount,
     status: { code: span.statusCode, message: span.statusMessage },
   };
-}
-
-function toFlags(traceFlags: number, isRemote: boolean): number {
-  return (traceFlags & 255) | FLAG_REMOTE_KNOWN | (isRemote ? FLAG_REMOTE : 0);
 }
 
 /** A linked context is the application's own object. */
