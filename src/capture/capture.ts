@@ -1,0 +1,196 @@
+import { bodyFormat, decodeBytes, decodeUnknown } from "./body.ts";
+import { BoundedMap } from "./bounded-map.ts";
+import { redactKey } from "./cache-key.ts";
+import { cutToBytes, dropPartial, LOOK_AHEAD_CHARS } from "./cut.ts";
+import { redactDatabaseMessage } from "./error-message.ts";
+import { redactHeader } from "./header.ts";
+import { SensitiveNames } from "./names.ts";
+import { Redactor } from "./redactor.ts";
+import { dateText, serialize } from "./serialize.ts";
+import { REDACTED } from "./span.ts";
+import { describeSql, type SqlStatement } from "./sql.ts";
+import { redactQuery, redactUrl } from "./url.ts";
+
+/** What the user may switch off. Redaction is not among it. */
+export type CaptureKind =
+  | "sql-parameters"
+  | "cache-keys"
+  | "cache-values"
+  | "http-headers"
+  | "http-bodies"
+  | "messages"
+  | "user";
+
+export interface CaptureConfig {
+  /** The kinds of values that are captured; what is missing here is never asked for. */
+  kinds: ReadonlySet<CaptureKind>;
+  /** Budget for one captured value, in bytes of UTF-8, including the mark of a cut. Default 4096. */
+  maxBytes: number;
+  /** More sensitive names, any case and style, matched like the built-in ones. */
+  redactNames: readonly string[];
+  /** More values to replace, wherever they occur in a text. Their speed is the user's affair. */
+  redactPatterns: readonly RegExp[];
+}
+
+const MAX_STATEMENTS = 1000;
+const MAX_STATEMENT_CHARS = 65_536;
+const MAX_CACHED_STATEMENT_CHARS = 4_194_304;
+
+/**
+ * Decides what of a value may leave the process, and how much of it. Every method returns text within the budget
+ * in which each secret is replaced by the word REDACTED; none throws, and none changes what it is given.
+ */
+export class Capture {
+  readonly sqlParameters: boolean;
+  readonly cacheKeys: boolean;
+  readonly cacheValues: boolean;
+  readonly headers: boolean;
+  readonly bodies: boolean;
+  readonly messages: boolean;
+  readonly user: boolean;
+  /** Budget for one captured value, in bytes of UTF-8. */
+  readonly maxBytes: number;
+
+  readonly #names: SensitiveNames;
+  readonly #redactor: Redactor;
+  readonly #statements = new BoundedMap<SqlStatement>(MAX_STATEMENTS, MAX_CACHED_STATEMENT_CHARS);
+
+  constructor(config: CaptureConfig) {
+    this.sqlParameters = config.kinds.has("sql-parameters");
+    this.cacheKeys = config.kinds.has("cache-keys");
+    this.cacheValues = config.kinds.has("cache-values");
+    this.headers = config.kinds.has("http-headers");
+    this.bodies = config.kinds.has("http-bodies");
+    this.messages = config.kinds.has("messages");
+    this.user = config.kinds.has("user");
+    this.maxBytes = config.maxBytes;
+    this.#names = new SensitiveNames(config.redactNames);
+    this.#redactor = new Redactor(this.#names, config.redactPatterns);
+  }
+
+  /** Whether a header, field, column, query key or cookie of this name holds a secret. */
+  isSensitiveName(name: string): boolean {
+    return this.#names.has(name);
+  }
+
+  /** Text of unknown content: credentials and the values of sensitive names inside it are replaced. */
+  text(value: string): string {
+    return this.#bounded(value, false);
+  }
+
+  /** The string form of a value as a database driver would send it, or REDACTED when its name is sensitive. */
+  value(name: string, value: unknown): string {
+    if (this.#names.has(name)) return REDACTED;
+    switch (typeof value) {
+      case "string":
+        return this.#bounded(value, false);
+      case "number":
+      case "bigint":
+        return this.#bounded(String(value), false);
+      case "boolean":
+        return value ? "true" : "false";
+      case "undefined":
+        return "null";
+      case "symbol":
+        return "[Symbol]";
+      case "function":
+        return "[Function]";
+      default:
+        return value === null ? "null" : this.#object(value as object);
+    }
+  }
+
+  /** A string the application has put on a span itself: redacted, and not cut, since span limits are for that. */
+  attribute(name: string, value: string): string {
+    return this.#names.has(name) ? REDACTED : this.#redactor.redact(value);
+  }
+
+  /** An absolute URL, or a path with its query: `https://REDACTED:REDACTED@host/a?token=REDACTED`. */
+  url(url: string): string {
+    const [head, isCut] = this.#head(url);
+    return cutToBytes(redactUrl(head, this.#names, this.#redactor), this.maxBytes, isCut);
+  }
+
+  /** A query string without its `?`. */
+  query(query: string): string {
+    const [head, isCut] = this.#head(query);
+    return cutToBytes(redactQuery(head, this.#names, this.#redactor), this.maxBytes, isCut);
+  }
+
+  /** The value of an HTTP header: `Bearer REDACTED`, `sid=REDACTED; Path=/`. */
+  header(name: string, value: string): string {
+    const [head, isCut] = this.#head(value);
+    return cutToBytes(redactHeader(name, head, this.#names, this.#redactor), this.maxBytes, isCut);
+  }
+
+  /** The text of an HTTP body, undefined when its content type is not text.
+   *  `truncated` says that `bytes` are only the beginning of it. */
+  body(contentType: string | undefined, bytes: Uint8Array, truncated: boolean = false): string | undefined {
+    const format = bodyFormat(contentType);
+    if (format === undefined) return undefined;
+    const maxBytes = this.maxBytes + LOOK_AHEAD_CHARS;
+    const isCut = truncated || bytes.length > maxBytes;
+    const text = decodeBytes(bytes, maxBytes, format.encoding, isCut);
+    if (!format.isForm) return this.#bounded(text, isCut);
+    const form = redactQuery(isCut ? dropPartial(text) : text, this.#names, this.#redactor);
+    return cutToBytes(form, this.maxBytes, isCut);
+  }
+
+  /** A message payload or cache value of unknown type: text like a body, anything else as `<Buffer 12 bytes>`. */
+  payload(bytes: Uint8Array | string): string {
+    if (typeof bytes === "string") return this.#bounded(bytes, false);
+    const maxBytes = this.maxBytes + LOOK_AHEAD_CHARS;
+    const text = decodeUnknown(bytes, maxBytes);
+    return text === undefined ? `<Buffer ${bytes.length} bytes>` : this.#bounded(text, bytes.length > maxBytes);
+  }
+
+  /** A cache key: `session:REDACTED`. */
+  key(key: string): string {
+    const [head, isCut] = this.#head(key);
+    return cutToBytes(redactKey(head, this.#names, this.#redactor), this.maxBytes, isCut);
+  }
+
+  /** The message or stack of an error: `Key (password)=(REDACTED) already exists`. */
+  error(message: string): string {
+    const [head, isCut] = this.#head(message);
+    const clean = this.#redactor.redact(redactDatabaseMessage(head, this.#names));
+    return cutToBytes(clean, this.maxBytes, isCut);
+  }
+
+  /** What may be told about an SQL statement, and which of its parameters may not. Remembered by text. */
+  sql(text: string): SqlStatement {
+    const known = this.#statements.get(text);
+    return known === undefined ? this.#describe(text) : known;
+  }
+
+  #describe(text: string): SqlStatement {
+    const statement = describeSql(text, this.#names, this.#redactor, this.maxBytes, MAX_STATEMENT_CHARS);
+    if (text.length <= MAX_STATEMENT_CHARS) this.#statements.set(text, statement);
+    return statement;
+  }
+
+  #object(value: object): string {
+    try {
+      if (value instanceof Date) return dateText(value);
+      if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return `<Buffer ${value.byteLength} bytes>`;
+      const { text, isCut } = serialize(value, this.maxBytes + LOOK_AHEAD_CHARS, this.#names);
+      return this.#bounded(text, isCut);
+    } catch {
+      return "[Unreadable]";
+    }
+  }
+
+  /** Redacts before cutting, so that a credential across the cut is recognised. */
+  #bounded(text: string, isCut: boolean): string {
+    const limit = this.maxBytes + LOOK_AHEAD_CHARS;
+    const isLonger = text.length > limit;
+    const head = isLonger || isCut ? dropPartial(isLonger ? text.slice(0, limit) : text) : text;
+    return cutToBytes(this.#redactor.redact(head), this.maxBytes, isLonger || isCut);
+  }
+
+  /** The beginning of a text that is worth looking at. */
+  #head(text: string): [head: string, isCut: boolean] {
+    const limit = this.maxBytes + LOOK_AHEAD_CHARS;
+    return text.length > limit ? [dropPartial(text.slice(0, limit)), true] : [text, false];
+  }
+}
