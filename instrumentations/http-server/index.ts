@@ -16,6 +16,7 @@ import {
   HTTP_REQUEST_METHOD_ORIGINAL,
   HTTP_RESPONSE_BODY_CONTENT,
   HTTP_RESPONSE_BODY_SIZE,
+  HTTP_RESPONSE_HEADER_PREFIX,
   TRACEKIT_HTTP_ABORTED,
   URL_PATH,
   URL_QUERY,
@@ -23,8 +24,16 @@ import {
 import { ROOT_CONTEXT } from "../../src/trace/context.ts";
 import { KIND_SERVER } from "../../src/trace/tracer.ts";
 import { createHiddenSlot } from "../shared/hidden-slot.ts";
-import { OTHER_METHOD, OTHER_METHOD_NAME, REQUEST_HEADERS, RESPONSE_HEADERS } from "../shared/http-attributes.ts";
-import { type BodyObserver, BodyRecorder, observeBody } from "../shared/http-bodies.ts";
+import {
+  findHeader,
+  HeaderSelection,
+  OTHER_METHOD,
+  OTHER_METHOD_NAME,
+  REQUEST_HEADERS,
+  RESPONSE_HEADERS,
+  sentHeaders,
+} from "../shared/http-attributes.ts";
+import { bodyLimit, type BodyObserver, BodyRecorder, observeBody } from "../shared/http-bodies.ts";
 import { findServerRequest, registerServerRequest, type ServerRequest } from "../shared/server-request.ts";
 import { ConnectionAttributes, RequestHeaders } from "./connection.ts";
 import { Endpoints } from "./endpoints.ts";
@@ -80,6 +89,10 @@ const httpServer: Instrumentation = defineInstrumentation({
 });
 export default httpServer;
 
+const OTHER_RESPONSE_HEADERS = new HeaderSelection(
+  HTTP_RESPONSE_HEADER_PREFIX,
+  RESPONSE_HEADERS.names.filter((name) => name !== "content-type"),
+);
 const NO_ARGUMENTS: never[] = [];
 const COMPLETE = "complete";
 const CLOSED = "closed";
@@ -123,8 +136,9 @@ function describeRequests(kit: Kit): Operation<Ending, RequestInProgress | undef
       const status = isAborted && !response.headersSent ? undefined : response.statusCode;
       // A name the application has chosen stays.
       if (route !== undefined && span.name === request.name) span.name = endpoints.nameOf(request.name, route);
-      span.attributeBlock(endpoints.attributesOf(route, status));
-      request.recordBodiesAndHeaders(span, isAborted, capture);
+      const contentType = capture.headers ? recordResponseHeaders(span, response, capture) : undefined;
+      span.attributeBlock(endpoints.attributesOf(route, status, contentType, capture));
+      request.recordBodies(span, isAborted);
       if (isAborted) recordAbort(span, request, (call.self as ServerMessage).socket);
       else if (response.statusCode >= 500) {
         const { failure } = request;
@@ -144,8 +158,29 @@ function recordTarget(span: OperationSpan, target: string, capture: Capture): vo
   }
   const mark = target.indexOf("?", start === -1 ? 0 : start);
   const end = mark === -1 ? target.length : mark;
-  span.attribute(URL_PATH, start === -1 ? "/" : capture.text(target.slice(start, end)));
+  span.attribute(URL_PATH, start === -1 ? "/" : capture.url(target.slice(start, end)));
   if (mark !== -1 && mark + 1 < target.length) span.attribute(URL_QUERY, capture.query(target.slice(mark + 1)));
+}
+
+/** Adds the listed headers but for the content type, which is returned: it is encoded with the route and the status. */
+function recordResponseHeaders(span: OperationSpan, response: ServerResponse, capture: Capture): string | undefined {
+  const names = response.getHeaderNames();
+  if (names.length === 0) {
+    const sent = sentHeaders(response);
+    OTHER_RESPONSE_HEADERS.record(span, sent, capture);
+    return findHeader(sent, "content-type");
+  }
+  let listed: string[] | undefined;
+  let contentType: string | undefined;
+  for (const name of names) {
+    if (name === "content-type") contentType = asText(response.getHeader(name));
+    else if (OTHER_RESPONSE_HEADERS.placeOf(name) !== -1) {
+      const value = response.getHeader(name);
+      for (const item of Array.isArray(value) ? value : [value]) (listed ??= []).push(name, String(item));
+    }
+  }
+  if (listed !== undefined) OTHER_RESPONSE_HEADERS.record(span, listed, capture);
+  return contentType;
 }
 
 function recordAbort(span: OperationSpan, request: RequestInProgress, socket: Socket): void {
@@ -187,12 +222,14 @@ class RequestInProgress implements ServerRequest, BodyObserver {
   response: ServerResponse;
   private readonly connection: Connection;
   private readonly owner: Instrumented;
+  private readonly capture: Capture;
   private readonly isHead: boolean;
-  private readonly bodyLimit: number;
   private requestBody: BodyRecorder | undefined = undefined;
   private readonly requestType: string | undefined;
+  /** As announced; -1 where it was not. */
   private readonly requestLength: number;
   private responseBody: BodyRecorder | undefined = undefined;
+  private responseType: string | undefined = undefined;
 
   constructor(
     call: OperationCall,
@@ -208,12 +245,12 @@ class RequestInProgress implements ServerRequest, BodyObserver {
     this.response = response;
     this.name = name;
     this.owner = owner;
+    this.capture = capture;
     this.isHead = incoming.method === "HEAD";
-    this.bodyLimit = capture.bodies ? capture.maxBytes : 0;
     this.requestType = headers.contentType;
-    this.requestLength = toLength(headers.contentLength);
+    this.requestLength = headers.contentLength === undefined ? -1 : Number(headers.contentLength);
     if (this.requestLength > 0 || headers.isChunked) {
-      this.requestBody = new BodyRecorder(isPlain(headers.contentEncoding) ? this.bodyLimit : 0);
+      this.requestBody = new BodyRecorder(bodyLimit(headers.contentType, headers.contentEncoding, capture));
       observeBody(incoming, this);
     }
   }
@@ -242,20 +279,18 @@ class RequestInProgress implements ServerRequest, BodyObserver {
 
   /** A chunk the application writes, before Node gets it. */
   onResponseChunk(chunk: unknown, encoding: unknown): void {
-    // Node drops what is written to a HEAD request's response, and after its end.
+    // Node drops what is written in answer to HEAD, and after the end.
     if (this.isHead || this.response.writableEnded) return;
     try {
-      this.responseBody ??= new BodyRecorder(this.bodyLimit);
+      this.responseBody ??= this.startResponseBody(chunk);
       this.responseBody.add(chunk, encoding);
     } catch (error) {
       this.owner.disable("HTTP response, body", error);
     }
   }
 
-  recordBodiesAndHeaders(span: OperationSpan, isAborted: boolean, capture: Capture): void {
-    const { response, requestBody, responseBody } = this;
-    const sent = sentHeaders(response);
-    if (capture.headers) RESPONSE_HEADERS.record(span, sent, capture);
+  recordBodies(span: OperationSpan, isAborted: boolean): void {
+    const { response, requestBody, responseBody, capture } = this;
     if (requestBody !== undefined) {
       const size = this.requestLength === -1 || isAborted ? requestBody.size : this.requestLength;
       if (size > 0) span.attribute(HTTP_REQUEST_BODY_SIZE, size);
@@ -265,40 +300,34 @@ class RequestInProgress implements ServerRequest, BodyObserver {
         if (content !== undefined) span.attribute(HTTP_REQUEST_BODY_CONTENT, content);
       }
     }
-    if (responseBody !== undefined) {
-      headers.read(sent);
-      const size = isAborted ? responseBody.size : Math.max(toLength(headers.contentLength), responseBody.size);
-      if (size > 0) span.attribute(HTTP_RESPONSE_BODY_SIZE, size);
-      if (isPlain(headers.contentEncoding)) {
-        const content = responseBody.text(headers.contentType, capture);
-        if (content !== undefined) span.attribute(HTTP_RESPONSE_BODY_CONTENT, content);
-      }
+    if (responseBody !== undefined && response.statusCode !== 204 && response.statusCode !== 304) {
+      if (responseBody.size > 0) span.attribute(HTTP_RESPONSE_BODY_SIZE, responseBody.size);
+      const content = responseBody.text(this.responseType, capture);
+      if (content !== undefined) span.attribute(HTTP_RESPONSE_BODY_CONTENT, content);
     }
   }
-}
 
-/** Header lines as they were sent, as `[name, value, …]`. What goes to `writeHead` alone is in no other place. */
-function sentHeaders(response: ServerResponse): string[] {
-  const { _header: text } = response as unknown as { _header?: string | null };
-  const sent: string[] = [];
-  if (typeof text !== "string") return sent;
-  let start = text.indexOf("\r\n") + 2;
-  for (let end = text.indexOf("\r\n", start); end > start; end = text.indexOf("\r\n", start)) {
-    const colon = text.indexOf(": ", start);
-    if (colon !== -1 && colon < end) sent.push(text.slice(start, colon), text.slice(colon + 2, end));
-    start = end + 2;
+  /** With the first chunk the headers are settled: they are in their final text, or in the map it will be made from. */
+  private startResponseBody(chunk: unknown): BodyRecorder {
+    const { response } = this;
+    let type: unknown;
+    let encoding: unknown;
+    if (response.headersSent) {
+      const sent = sentHeaders(response);
+      type = findHeader(sent, "content-type");
+      encoding = findHeader(sent, "content-encoding");
+    } else {
+      type = response.getHeader("content-type");
+      encoding = response.getHeader("content-encoding");
+    }
+    // Without a type a string is text all the same.
+    this.responseType = type === undefined && typeof chunk === "string" ? "text/plain" : asText(type);
+    return new BodyRecorder(bodyLimit(this.responseType, asText(encoding), this.capture));
   }
-  return sent;
 }
 
-/** -1 without a valid length. */
-function toLength(text: string | undefined): number {
-  const length = text === undefined ? -1 : Number(text);
-  return Number.isSafeInteger(length) ? length : -1;
-}
-
-function isPlain(contentEncoding: string | undefined): boolean {
-  return contentEncoding === undefined || contentEncoding === "identity";
+function asText(value: unknown): string | undefined {
+  return value === undefined ? undefined : String(value);
 }
 
 function watchResponseBodies(kit: Kit): void {

@@ -18,6 +18,8 @@ export class HeaderSelection {
   private readonly listed: ReadonlyMap<string, number>;
   /** Header name as it was written → its place in the list, or -1. */
   private readonly places = new Map<string, number>();
+  /** Bit n: a listed name has n characters. */
+  private readonly lengths: number;
   /** In lower case. */
   readonly names: readonly string[];
   readonly keys: readonly string[];
@@ -27,6 +29,12 @@ export class HeaderSelection {
     this.names = names;
     this.keys = names.map((name) => this.prefix + name);
     this.listed = new Map(names.map((name, index) => [name, index]));
+    this.lengths = names.reduce((lengths, name) => lengths | (1 << name.length), 0);
+  }
+
+  /** Whether a name of this length may be listed: most names are ruled out before they are read. */
+  mayList(nameLength: number): boolean {
+    return nameLength < 32 && (this.lengths & (1 << nameLength)) !== 0;
   }
 
   /** Adds the listed ones of `[name, value, name, value, …]` to the span. */
@@ -43,6 +51,7 @@ export class HeaderSelection {
 
   /** The place of a header in the list, -1 when it is not recorded. */
   placeOf(name: string): number {
+    if (!this.mayList(name.length)) return -1;
     let place = this.places.get(name);
     if (place === undefined) {
       place = this.listed.get(name.toLowerCase()) ?? -1;
@@ -65,17 +74,18 @@ export class HeaderSelection {
 }
 
 /**
- * A message's header lines as they go out, as `[name, value, …]`; empty before they are final. Read from Node's own text of
+ * A message's header lines as they go out, as `[name, value, …]`, of a selection if one is given; empty before they are final. Read from Node's own text of
  * them, because headers given as an array, or to `writeHead` alone, are in no other place.
  */
-export function sentHeaders(message: OutgoingMessage): string[] {
+export function sentHeaders(message: OutgoingMessage, selection?: HeaderSelection): string[] {
   const { _header: text } = message as unknown as { _header?: string | null };
   const sent: string[] = [];
   if (typeof text !== "string") return sent;
   let start = text.indexOf("\r\n") + 2;
   for (let end = text.indexOf("\r\n", start); end > start; end = text.indexOf("\r\n", start)) {
     const colon = text.indexOf(": ", start);
-    if (colon !== -1 && colon < end) sent.push(text.slice(start, colon), text.slice(colon + 2, end));
+    if (colon !== -1 && colon < end && (selection === undefined || selection.mayList(colon - start)))
+      sent.push(text.slice(start, colon), text.slice(colon + 2, end));
     start = end + 2;
   }
   return sent;
