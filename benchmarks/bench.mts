@@ -1,0 +1,79 @@
+// npm run bench: see --help.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { execFileSync } from "node:child_process";
+import { installNode } from "../scripts/node-binaries.mjs";
+import { repositoryRoot } from "../test/support/built.ts";
+import type { Bench } from "./contestant.ts";
+import { install } from "./install.ts";
+import type { Installation } from "./install.ts";
+import { describeCommit, describeMachine, reserveCore } from "./machine.ts";
+import { measureWorkload } from "./measure.ts";
+import { parseOptions, plans } from "./options.ts";
+import { toReport } from "./report.ts";
+import type { Run } from "./report.ts";
+import { writeResults } from "./results-file.ts";
+import { startServices } from "./services.ts";
+import { measureStartup } from "./startup.ts";
+import { allTables } from "./tables.ts";
+import { variants } from "./variants.ts";
+
+const args = process.argv.slice(2);
+const options = parseOptions(args);
+const plan = plans[options.quick ? "quick" : "full"];
+const startedAt = performance.now();
+const progress = (message: string): void =>
+  console.error(`${((performance.now() - startedAt) / 1000).toFixed(0).padStart(4)} s  ${message}`);
+
+const node = options.node === undefined ? process.execPath : installNode(options.node);
+const cores = reserveCore();
+if (cores === undefined) progress("the server has no core of its own here: expect noise");
+const installations = new Map<string, Installation>();
+for (const name of options.variants) {
+  const { installation } = variants[name]!;
+  if (installation !== undefined && !installations.has(installation)) {
+    installations.set(installation, await install(installation));
+  }
+}
+
+const services = await startServices();
+try {
+  const bench: Bench = { node, cores, services, installations, flushMillis: plan.flushMillis };
+  const run: Run = {
+    node: execFileSync(node, ["--version"], { encoding: "utf8" }).trim().slice(1),
+    date: new Date().toISOString(),
+    machine: describeMachine(),
+    commit: describeCommit(),
+    command: ["npm run bench", ...(args.length > 0 ? ["--", ...args] : [])].join(" "),
+    workloads: {},
+    startup: {},
+    install: Object.fromEntries(installations),
+  };
+  progress(`starting up, ${options.variants.length} variants × ${plan.starts}`);
+  Object.assign(run.startup, await measureStartup(bench, options.variants, plan.starts));
+  for (const workload of options.workloads) {
+    progress(workload);
+    run.workloads[workload] = await measureWorkload(bench, workload, options.variants, plan);
+  }
+  const report = toReport(run);
+  progress("done\n");
+  if (options.json) {
+    console.error(allTables(report));
+    console.log(JSON.stringify(report));
+  } else {
+    console.log(allTables(report));
+  }
+  // The raw values of every run, wherever it came from.
+  const cache = join(repositoryRoot, "node_modules/.cache/tracekit-bench");
+  mkdirSync(cache, { recursive: true });
+  writeFileSync(join(cache, "last-run.json"), JSON.stringify(run));
+  if (options.complete) writeResults(run, report);
+} catch (error) {
+  // The stack would be that of transpiled code, and say nothing that the message does not.
+  console.error(`\n${(error as Error).message}`);
+  process.exitCode = 1;
+} finally {
+  await services.stop();
+}
+// What the services left open must not hold the process.
+process.exit();

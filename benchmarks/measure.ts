@@ -1,0 +1,126 @@
+import { startContestant } from "./contestant.ts";
+import type { Bench, Contestant } from "./contestant.ts";
+import { drain, receivedByAll } from "./drain.ts";
+import { emptyMeasurement } from "./measurement.ts";
+import type { Measurement } from "./measurement.ts";
+import { measurePressure } from "./pressure.ts";
+import { workloads } from "./workloads.ts";
+import type { Workload } from "./workloads.ts";
+
+/** How long and how often to measure. */
+export interface Plan {
+  /** Fresh processes this often. */
+  readonly rounds: number;
+  /** Slices of load for each variant in a round: `max`, but after `seconds` of the round no more than `min`. */
+  readonly slices: { readonly min: number; readonly max: number; readonly seconds: number };
+  /** Length of a slice, as a multiple of the workload's own. */
+  readonly scale: number;
+  /** Slices before anything counts. */
+  readonly warmUp: number;
+  readonly pressure: { readonly workloads: readonly string[]; readonly seconds: number };
+}
+
+/** Runs one workload: all variants alive at the same time, taking turns, so that whatever else the machine does hits
+ *  them alike. Rejects when an answer is wrong or a tracer's spans do not arrive. */
+export async function measureWorkload(
+  bench: Bench,
+  name: string,
+  variantNames: readonly string[],
+  plan: Plan,
+): Promise<Record<string, Measurement>> {
+  const workload = workloads[name];
+  if (workload === undefined) throw new Error(`there is no workload ${name}`);
+  const results = Object.fromEntries(variantNames.map((variant) => [variant, emptyMeasurement()]));
+  for (let round = 0; round < plan.rounds; round++) {
+    const order = round % 2 === 0 ? variantNames : variantNames.toReversed();
+    const startedAt = performance.now();
+    const starting = order.map((variant) => startContestant(bench, name, workload, variant));
+    try {
+      const contestants = await Promise.all(starting);
+      await measureRound(bench, workload, contestants, plan, results, startedAt);
+      if (plan.pressure.workloads.includes(name)) {
+        await measurePressure(contestants, plan.pressure.seconds, bench.flushMillis, results);
+      }
+    } finally {
+      for (const outcome of await Promise.allSettled(starting)) {
+        if (outcome.status === "fulfilled") outcome.value.stop();
+      }
+    }
+  }
+  return results;
+}
+
+async function measureRound(
+  bench: Bench,
+  workload: Workload,
+  contestants: Contestant[],
+  plan: Plan,
+  results: Record<string, Measurement>,
+  startedAt: number,
+): Promise<void> {
+  const isOverdue = (): boolean => performance.now() - startedAt > plan.slices.seconds * 1000;
+  for (const contestant of contestants) await checkAnswer(contestant, workload);
+  const requests = Math.round(workload.slice * plan.scale);
+  for (const contestant of contestants) await contestant.load(workload.slice * plan.warmUp);
+  const spansPerRequest = await countSpansPerRequest(contestants, bench.flushMillis);
+
+  const before = await receivedByAll(contestants);
+  const usages = contestants.map((): number[] => []);
+  let slices = 0;
+  while (slices < (isOverdue() ? plan.slices.min : plan.slices.max)) {
+    for (const index of turn(contestants.length, slices)) {
+      const contestant = contestants[index]!;
+      usages[index]!.push((await contestant.usage()).cpuMicros);
+      const { elapsedMillis } = await contestant.load(requests);
+      results[contestant.name]!.requestsPerSecond.push((requests * 1000) / elapsedMillis);
+    }
+    slices++;
+  }
+  const expected = spansPerRequest.map((spans) => spans * requests * slices);
+  const after = await drain(
+    contestants,
+    bench.flushMillis,
+    expected.map((spans, index) => before[index]!.spans + spans),
+  );
+
+  for (const [index, contestant] of contestants.entries()) {
+    const result = results[contestant.name]!;
+    const { cpuMicros, rssMegabytes } = await contestant.usage();
+    // What a slice leaves behind to be exported is done before the next one begins, so it counts for its own.
+    const readings = [...usages[index]!, cpuMicros];
+    for (let i = 1; i < readings.length; i++) result.cpuMicros.push((readings[i]! - readings[i - 1]!) / requests);
+    result.rssMegabytes.push(rssMegabytes);
+    result.spansPerRequest = spansPerRequest[index]!;
+    result.spansExpected += expected[index]!;
+    result.spansReceived += after[index]!.spans - before[index]!.spans;
+    result.wireBytes += after[index]!.wireBytes - before[index]!.wireBytes;
+  }
+}
+
+/** Every other turn backwards. */
+function turn(count: number, number: number): number[] {
+  const order = Array.from({ length: count }, (_, index) => index);
+  return number % 2 === 0 ? order : order.toReversed();
+}
+
+async function checkAnswer(contestant: Contestant, workload: Workload): Promise<void> {
+  const { status, text } = await contestant.answer();
+  if (status !== workload.status || text !== workload.answer) {
+    throw new Error(`${contestant.name} answered ${status} ${text} instead of ${workload.status} ${workload.answer}`);
+  }
+}
+
+/** What arrives for a few calm requests is what a tracer claims to make of one. */
+async function countSpansPerRequest(contestants: Contestant[], flushMillis: number): Promise<number[]> {
+  const requests = 16;
+  const before = await drain(contestants, flushMillis);
+  for (const contestant of contestants) await contestant.load(requests);
+  const after = await drain(contestants, flushMillis);
+  return contestants.map(({ name, records }, index) => {
+    const spans = (after[index]!.spans - before[index]!.spans) / requests;
+    if (records && spans === 0) throw new Error(`no span of ${name} arrived`);
+    if (!records && spans > 0) throw new Error(`${name} was to make no spans, and ${spans} arrived for each request`);
+    if (!Number.isInteger(spans)) console.error(`${name}: ${spans} spans a request is no whole number`);
+    return spans;
+  });
+}

@@ -1,0 +1,101 @@
+import { parseArgs } from "node:util";
+import { nodeVersions } from "../scripts/node-binaries.mjs";
+import type { Plan } from "./measure.ts";
+import { variants } from "./variants.ts";
+import { workloads } from "./workloads.ts";
+
+/** What the command line asks for. */
+export interface Options {
+  /** Undefined: the Node that runs this. */
+  readonly node: string | undefined;
+  readonly workloads: readonly string[];
+  readonly variants: readonly string[];
+  readonly json: boolean;
+  readonly quick: boolean;
+  /** A full run of everything: only that may replace its section of RESULTS.md. */
+  readonly complete: boolean;
+}
+
+export const help: string = `npm run bench [-- options]
+
+Measures what tracers cost: CPU time of the whole server process per request, all threads, exporting included.
+
+  --quick              fewer and shorter slices; all variants and workloads in less than three minutes
+  --node <version>     ${nodeVersions.join(", ")}, or only the first number; default: the Node that runs this
+  --workload <name>    ${Object.keys(workloads).join(", ")}; may be repeated
+  --variant <name>     ${Object.keys(variants).join(", ")};
+                       may be repeated; "none" is always there
+  --json               one JSON object on stdout, everything else on stderr
+                       (npm run prints a line of its own before it; npm run --silent bench does not)
+  --help
+
+A run without --quick, --workload and --variant takes about half an hour and replaces the section of its Node version in
+benchmarks/RESULTS.md and its raw values in benchmarks/results/.
+`;
+
+/** Exits with a message when the command line cannot be understood, or asks for help. */
+export function parseOptions(args: string[]): Options {
+  const { values } = parseArgs({
+    args,
+    options: {
+      quick: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+      node: { type: "string" },
+      workload: { type: "string", multiple: true, default: [] },
+      variant: { type: "string", multiple: true, default: [] },
+    },
+  });
+  if (values.help) {
+    console.log(help);
+    process.exit(0);
+  }
+  const { quick, json, workload, variant } = values;
+  return {
+    node: values.node === undefined ? undefined : pickNode(values.node),
+    workloads: pick("workload", Object.keys(workloads), workload),
+    variants: pick("variant", Object.keys(variants), variant.length === 0 ? [] : ["none", ...variant]),
+    json,
+    quick,
+    complete: !quick && workload.length === 0 && variant.length === 0,
+  };
+}
+
+/** The full run, and the one of less than three minutes. */
+export const plans: Readonly<Record<"full" | "quick", Plan & { flushMillis: number; starts: number }>> = {
+  full: {
+    rounds: 5,
+    slices: { min: 6, max: 6, seconds: 0 },
+    scale: 2,
+    warmUp: 5,
+    pressure: { workloads: ["http", "express", "mixed"], seconds: 4 },
+    flushMillis: 1000,
+    starts: 15,
+  },
+  quick: {
+    rounds: 1,
+    slices: { min: 2, max: 5, seconds: 14 },
+    scale: 1,
+    warmUp: 2,
+    pressure: { workloads: ["mixed"], seconds: 1 },
+    flushMillis: 400,
+    starts: 3,
+  },
+};
+
+function pick(what: string, known: string[], wanted: string[]): string[] {
+  for (const name of wanted) {
+    if (!known.includes(name)) fail(`--${what} ${name} is none of ${known.join(", ")}`);
+  }
+  return wanted.length === 0 ? known : known.filter((name) => wanted.includes(name));
+}
+
+function pickNode(wanted: string): string {
+  const version = nodeVersions.findLast((known) => known === wanted || known.startsWith(`${wanted}.`));
+  return version ?? fail(`--node ${wanted} is none of ${nodeVersions.join(", ")}`);
+}
+
+function fail(message: string): never {
+  console.error(message);
+  process.exit(2);
+}
