@@ -111,7 +111,7 @@ class ForeignTracing implements Tracing {
     return TraceContext.from(context.active());
   }
   start(kind: SpanKind, name: string, parent: TraceContext, startMillis: number): OperationSpan {
-    return new ForeignSpan(this.tracer.startSpan(name, { kind, startTime: startMillis }, parent), this.capture);
+    return new ForeignSpan(this.tracer.startSpan(name, { kind, startTime: startMillis }, parent), name, this.capture);
   }
   run<A extends any[], R>(active: TraceContext, fn: (...args: A) => R, self: unknown, args: A): R {
     return context.with(active, fn as (...args: A) => R, self as undefined, ...args);
@@ -128,13 +128,20 @@ class ForeignTracing implements Tracing {
 class ForeignSpan implements OperationSpan, ApiSpan {
   private readonly span: ApiSpan;
   private readonly capture: Capture;
+  private lastName: string;
 
-  constructor(span: ApiSpan, capture: Capture) {
+  constructor(span: ApiSpan, name: string, capture: Capture) {
     this.span = span;
+    this.lastName = name;
     this.capture = capture;
   }
 
+  /** The API lets a name be written, not read. */
+  get name(): string {
+    return this.lastName;
+  }
   set name(name: string) {
+    this.lastName = name;
     this.span.updateName(name);
   }
   attribute(key: string, value: AttributeValue): void {
@@ -183,7 +190,7 @@ class ForeignSpan implements OperationSpan, ApiSpan {
     return this;
   }
   updateName(name: string): this {
-    this.span.updateName(name);
+    this.name = name;
     return this;
   }
   recordException(exception: Exception, time?: TimeInput): void {

@@ -13,13 +13,13 @@ import { loadPackage } from "./load-chunk.ts";
 import { Loader } from "./loader/loader.ts";
 import { announce } from "./announce.ts";
 import { isApiGlobalTaken, registerApiGlobal, unregisterApiGlobal } from "./trace/api-global.ts";
-import { activeContext, contextManager, enterContext, runInContext } from "./trace/context.ts";
+import { activeContext, contextManager, enterContext, runInContext, TraceContext } from "./trace/context.ts";
 import type { Redactor, SpanPipeline } from "./trace/pipeline.ts";
 import { baggagePropagator, compositePropagator, traceContextPropagator } from "./trace/propagation.ts";
 import type { User } from "./trace/request-scope.ts";
 import { createSampler } from "./trace/sampler.ts";
-import { Span } from "./trace/span.ts";
-import { TracerProvider } from "./trace/tracer.ts";
+import { FLAG_SAMPLED, identityToContext, PropagatedSpan, Span } from "./trace/span.ts";
+import { identityOf, TracerProvider } from "./trace/tracer.ts";
 
 /** Options of programmatic use. */
 export interface StartOptions extends TracekitOptions {
@@ -160,12 +160,27 @@ const PROPAGATORS: Readonly<Record<Propagator, () => TextMapPropagator>> = {
   baggage: () => baggagePropagator,
   b3: () => createB3("SINGLE_HEADER"),
   b3multi: () => createB3("MULTI_HEADER"),
-  jaeger: () =>
-    new (loadPackage<{ JaegerPropagator: new () => TextMapPropagator }>(
-      "@opentelemetry/propagator-jaeger",
-    ).JaegerPropagator)(),
-  xray: () =>
-    new (loadPackage<{ AWSXRayPropagator: new () => TextMapPropagator }>(
-      "@opentelemetry/propagator-aws-xray",
-    ).AWSXRayPropagator)(),
+  jaeger: () => withoutRandomFlag(createFrom("@opentelemetry/propagator-jaeger", "JaegerPropagator")),
+  xray: () => createFrom("@opentelemetry/propagator-aws-xray", "AWSXRayPropagator"),
 };
+
+function createFrom(packageName: string, className: string): TextMapPropagator {
+  const Propagator = loadPackage<Record<string, new () => TextMapPropagator>>(packageName)[className];
+  if (Propagator === undefined) throw new Error(`${packageName} has no ${className}`);
+  return new Propagator();
+}
+
+/** The bit by which W3C says that a trace id is random means "debug, keep at any cost" to Jaeger. */
+function withoutRandomFlag(propagator: TextMapPropagator): TextMapPropagator {
+  return {
+    inject(context, carrier, setter) {
+      const active = TraceContext.from(context);
+      const identity = identityOf(active.span);
+      if (identity === undefined) return;
+      const spanContext = { ...identityToContext(identity), traceFlags: identity.flags & FLAG_SAMPLED };
+      propagator.inject(active.withSpan(PropagatedSpan.fromSpanContext(spanContext)), carrier, setter);
+    },
+    extract: (context, carrier, getter) => propagator.extract(context, carrier, getter),
+    fields: () => propagator.fields(),
+  };
+}

@@ -58,7 +58,8 @@ export const STATUS_ERROR = 2;
 
 const NO_ENTRIES: ReadonlyArray<string | AttributeValue> = [];
 
-function identityToContext(identity: SpanIdentity): SpanContext {
+/** The API's form of an identity, with hex ids. */
+export function identityToContext(identity: SpanIdentity): SpanContext {
   const { traceWord0, traceWord1, traceWord2, traceWord3, spanWord0, spanWord1, flags, traceState, isRemote } =
     identity;
   const context: SpanContext = {

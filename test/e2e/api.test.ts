@@ -14,7 +14,7 @@ async function run(code: string, options: Partial<Parameters<typeof runApp>[0]> 
     type: "cjs",
     code,
     ...options,
-    env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, ...options.env },
+    env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, TRACEKIT_EXIT_TIMEOUT: "20000", ...options.env },
   });
   expect([exit.code, exit.stderr]).toEqual([0, ""]);
   return exit;
@@ -169,7 +169,8 @@ const server = http.createServer(async (request, response) => {
     (received) => received.filter(({ kind }) => kind === "SERVER").length === 2,
   );
   const server = (path: string) => spans.find((span) => span.kind === "SERVER" && span.attributes["url.path"] === path);
-  const redis = (key: string) => spans.find((span) => span.attributes["cache.key"] === key);
+  const redis = (key: string) =>
+    spans.find((span) => (span.attributes["cache.key"] as string[] | undefined)?.[0] === key);
   expect(server("/first")?.attributes).toMatchObject({
     "user.id": "u_42",
     "user.email": "ada@example.com",

@@ -14,6 +14,11 @@ beforeAll(async () => {
 beforeEach(() => receiver.reset());
 afterAll(() => receiver.close());
 
+const collector = (): Record<string, string> => ({
+  OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+  TRACEKIT_EXIT_TIMEOUT: "20000",
+});
+
 const packageFile = (name: string): string =>
   createRequire(join(process.env["TRACEKIT_TEST_PACKAGE_DIR"] || repositoryRoot, "x.js")).resolve(name);
 const preloadFile = process.env["TRACEKIT_TEST_PACKAGE_DIR"]
@@ -48,7 +53,7 @@ describe("started twice", () => {
     const { stderr, code } = await runApp({
       code: "",
       nodeArgs: ["--require", preloadFile],
-      env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url },
+      env: collector(),
     });
     expect([code, stderr]).toEqual([0, ""]);
   });
@@ -57,7 +62,7 @@ describe("started twice", () => {
     const { stderr } = await runApp({
       type: "cjs",
       code: `require(${JSON.stringify(preloadFile)}).start(); require("@opentelemetry/api").trace.getTracer("t").startSpan("once").end();`,
-      env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url },
+      env: collector(),
     });
     expect(stderr).toMatch(/^tracekit: .*already.*\n$/);
     expect(await receiver.waitForSpans(1)).toHaveLength(1);
@@ -75,7 +80,7 @@ provider.register();`;
       type: "cjs",
       preload: "none",
       code: `${SDK} require(${JSON.stringify(preloadFile)}); require("@opentelemetry/api").trace.getTracer("t").startSpan("theirs").end();`,
-      env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url },
+      env: collector(),
     });
     expect(code).toBe(0);
     expect(stderr).toMatch(/another OpenTelemetry SDK is registered/);
@@ -86,7 +91,7 @@ provider.register();`;
     const { stderr, code } = await runApp({
       type: "cjs",
       code: `${SDK} require("@opentelemetry/api").trace.getTracer("t").startSpan("ours").end();`,
-      env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url },
+      env: collector(),
     });
     expect(code).toBe(0);
     expect(stderr.match(/another OpenTelemetry SDK tried to register/g)).toHaveLength(1);
@@ -100,7 +105,7 @@ describe("a library that cannot be traced fully is named once, with what to do",
       type: "cjs",
       preload: "none",
       code: `require("pg"); require(${JSON.stringify(preloadFile)}); require("pg");`,
-      env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url },
+      env: collector(),
     });
     expect(code).toBe(0);
     expect(stderr.match(/^tracekit: pg was loaded before Tracekit.*--import @tracekit\/auto/gm)).toHaveLength(1);
@@ -114,7 +119,7 @@ describe("a library that cannot be traced fully is named once, with what to do",
         "node_modules/pg/package.json": '{"name":"pg","version":"7.18.2","main":"lib/client.js"}',
         "node_modules/pg/lib/client.js": "module.exports = class Client {}",
       },
-      env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url },
+      env: collector(),
     });
     expect(code).toBe(0);
     expect(stderr.match(/^tracekit: pg 7\.18\.2 is not traced: supported versions are >=8/gm)).toHaveLength(1);
@@ -125,7 +130,7 @@ describe("what is said at start", () => {
   const code = `require("pg"); setTimeout(() => {}, 500);`;
 
   test("nothing, when no person is watching", async () => {
-    const { stderr } = await runApp({ type: "cjs", code, env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url } });
+    const { stderr } = await runApp({ type: "cjs", code, env: collector() });
     expect(stderr).toBe("");
   });
 
@@ -145,7 +150,7 @@ describe("what is said at start", () => {
   test("a bad value by its name, what it was, and what is used instead", async () => {
     const { stderr } = await runApp({
       code: "",
-      env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_BSP_SCHEDULE_DELAY: "soon" },
+      env: { ...collector(), OTEL_BSP_SCHEDULE_DELAY: "soon" },
     });
     expect(stderr).toMatch(/^tracekit: .*OTEL_BSP_SCHEDULE_DELAY.*soon.*5000/);
   });

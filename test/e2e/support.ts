@@ -1,4 +1,8 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect } from "vitest";
+import { repositoryRoot } from "../support/built.ts";
+import { makeTrackedFolder } from "../support/started.ts";
 import type { App } from "../support/run-app.ts";
 import type { OtlpReceiver, ReceivedSpan } from "../support/otlp-receiver.ts";
 
@@ -28,4 +32,13 @@ function treeOf(spans: readonly ReceivedSpan[]): string[] {
       return `${parent === undefined ? "(none)" : `${parent.kind} ${parent.name}`} > ${span.kind} ${span.name}${system}`;
     })
     .toSorted();
+}
+
+/** Writes files into a folder of their own from which the libraries under test resolve; the path of `main` in it. */
+export function placeFiles(files: Readonly<Record<string, string>>, main: string): string {
+  const parent = join(process.env["TRACEKIT_TEST_PACKAGE_DIR"] || join(repositoryRoot, "test"), ".tmp");
+  mkdirSync(parent, { recursive: true });
+  const folder = makeTrackedFolder(join(parent, "files-"));
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  return join(folder, main);
 }
