@@ -89,9 +89,13 @@ export function installExitHooks(
   };
 
   // Ours is only there while there is no other: libraries such as signal-exit count the listeners, and would leave the ending
-  // of the process to the one they do not know.
+  // of the process to the one they do not know. A tick later: were ours to go before theirs is there, Node would stop watching
+  // for the signal, and not start again.
   const onNewListener = (event: string | symbol, listener: unknown): void => {
-    if (listener !== onSignal && isSignal(event)) process.removeListener(event, onSignal);
+    if (listener === onSignal || !isSignal(event)) return;
+    process.nextTick(() => {
+      if (process.listenerCount(event) > 1) process.removeListener(event, onSignal);
+    });
   };
   const onRemoveListener = (event: string | symbol, listener: unknown): void => {
     if (listener !== onSignal && isSignal(event) && process.listenerCount(event) === 0) setSignalListener(event, true);
