@@ -4,20 +4,23 @@ import type { HrTime, TimeInput } from "@opentelemetry/api";
  * Span times are `performance.now()` readings: one monotonic clock, 30 ns a read. They become wall-clock time only
  * when a span leaves, through an anchor that follows the system clock.
  */
+// Kept from the start: the global is a getter (115 ns a read with it, 55 without; Node 20), and test tools replace its `now`.
+const readClock: () => number = performance.now.bind(performance);
+
 let anchorWholeMillis = 0;
 let anchorFraction = 0;
 reanchor();
 
 /** Re-reads the wall clock, so that a suspended machine or an NTP step does not shift every later span. Called at each flush. */
 export function reanchor(): void {
-  const wall = Date.now() - performance.now();
+  const wall = Date.now() - readClock();
   anchorWholeMillis = Math.floor(wall);
   anchorFraction = wall - anchorWholeMillis;
 }
 
 /** Milliseconds on the process's monotonic clock. */
 export function now(): number {
-  return performance.now();
+  return readClock();
 }
 
 /** Numbers below are `performance.now()` readings, above are epoch milliseconds: three years of uptime, or March 1973. */
