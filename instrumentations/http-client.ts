@@ -132,12 +132,14 @@ function createOperation(kit: Kit): Operation<undefined, HttpExchange> {
     },
     finish(span, _, call, capture) {
       call.state.noteSending();
-      if (capture.headers) REQUEST_HEADERS.record(span, sentHeaders(call.self as HttpRequest), capture);
+      if (capture.headers)
+        REQUEST_HEADERS.record(span, sentHeaders(call.self as HttpRequest, REQUEST_HEADERS), capture);
       finishExchange(span, call, capture);
     },
     fail(span, error, call, capture) {
       call.state.noteSending();
-      if (capture.headers) REQUEST_HEADERS.record(span, sentHeaders(call.self as HttpRequest), capture);
+      if (capture.headers)
+        REQUEST_HEADERS.record(span, sentHeaders(call.self as HttpRequest, REQUEST_HEADERS), capture);
       failExchange(span, error, call, capture);
       // Node's own error for it is "socket hang up".
       if (call.state.hasGivenUpWaiting) span.fail("timeout");
@@ -240,7 +242,7 @@ class HttpExchange extends ClientExchange implements BodyObserver {
           this.onSocket(value as Socket);
           break;
         case "finish":
-          this.sentAt = now();
+          if (this.requestBody !== undefined) this.sentAt = now();
           break;
         case "response":
           this.onResponse(value as IncomingMessage);

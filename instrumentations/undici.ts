@@ -270,7 +270,7 @@ class UndiciExchange extends ClientExchange {
   }
 
   onSent(): void {
-    this.sentAt = now();
+    if (this.requestBody !== undefined) this.sentAt = now();
   }
 
   onRequestChunk(chunk: unknown): void {
@@ -448,15 +448,19 @@ function requestHeaders({ headers }: UndiciRequest): readonly string[] {
       .split("\r\n")
       .flatMap((line) => (line === "" ? [] : [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]));
   }
-  if (!headers.some(Array.isArray)) return headers as string[];
+  for (let index = 1; index < headers.length; index += 2) {
+    if (typeof headers[index] !== "string") return flatHeaders(headers);
+  }
+  return headers as string[];
+}
+
+function flatHeaders(headers: ReadonlyArray<string | string[]>): string[] {
   const flat: string[] = [];
   for (let index = 0; index + 1 < headers.length; index += 2) {
     for (const value of [headers[index + 1]].flat()) flat.push(headers[index] as string, value as string);
   }
   return flat;
 }
-
-const listedLengths = new Set(RESPONSE_HEADERS.names.map((name) => name.length));
 
 /** Those response headers that may be listed, as text: most need not be decoded. */
 function listedHeaders(headers: RawHeaders): string[] {
@@ -465,15 +469,17 @@ function listedHeaders(headers: RawHeaders): string[] {
   const flat = Array.isArray(headers) ? (headers as ReadonlyArray<Buffer | string>) : Object.entries(headers).flat();
   for (let index = 0; index + 1 < flat.length; index += 2) {
     const name = flat[index] as Buffer | string;
-    if (!listedLengths.has(name.length)) continue;
-    const value = flat[index + 1] as Buffer | string;
-    listed.push(
-      typeof name === "string" ? name : name.toString("latin1"),
-      Buffer.isBuffer(value) ? value.toString("latin1") : String(value),
-    );
+    if (RESPONSE_HEADERS.mayList(name.length)) listed.push(decode(name), decode(flat[index + 1]));
   }
   return listed;
 }
+
+function decode(text: unknown): string {
+  // What `toString("latin1")` comes to, without finding out what the encoding is.
+  return Buffer.isBuffer(text) ? (text as LatinBuffer).latin1Slice(0, text.length) : String(text);
+}
+
+type LatinBuffer = Buffer & { latin1Slice(start: number, end: number): string };
 
 function isHttp2(socket: Socket): boolean {
   return (socket as { alpnProtocol?: unknown }).alpnProtocol === "h2";

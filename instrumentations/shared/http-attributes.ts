@@ -104,7 +104,6 @@ export function findHeader(rawHeaders: readonly string[], name: string): string 
 /** Requests, sent and received. */
 export const REQUEST_HEADERS: HeaderSelection = new HeaderSelection(HTTP_REQUEST_HEADER_PREFIX, [
   "content-type",
-  "accept",
   "content-encoding",
   "idempotency-key",
   "origin",

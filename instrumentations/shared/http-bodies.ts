@@ -86,9 +86,13 @@ export class BodyRecorder {
       this.size += Buffer.byteLength(chunk, known);
       if (this.room > 0) this.keep(Buffer.from(chunk.length > this.room ? chunk.slice(0, this.room) : chunk, known));
     } else if (chunk instanceof Uint8Array) {
-      this.size += chunk.byteLength;
+      const { byteLength } = chunk;
+      this.size += byteLength;
+      if (this.room === 0) return;
       // Copied: the application may write into its chunk, or transfer it away, before the span ends.
-      if (this.room > 0) this.keep(Buffer.from(chunk.byteLength > this.room ? chunk.subarray(0, this.room) : chunk));
+      const copy = Buffer.allocUnsafe(byteLength < this.room ? byteLength : this.room);
+      copy.set(byteLength > this.room ? chunk.subarray(0, this.room) : chunk);
+      this.keep(copy);
     }
   }
 

@@ -55,7 +55,7 @@ export class ClientExchange {
   socketAt: number = NEVER;
   /** The first byte goes. */
   sendAt: number = NEVER;
-  /** The last byte has gone. */
+  /** The last byte of the body has gone; a request without one is sent at once. */
   sentAt: number = NEVER;
   headersAt: number = NEVER;
   /** When something arrived last; only while `isWatched`. */
@@ -96,13 +96,14 @@ export function startExchange(
 export function finishExchange(span: OperationSpan, call: OperationCall<ClientExchange>, capture: Capture): void {
   const exchange = call.state;
   const { statusCode, requestBody, responseBody } = exchange;
+  call.endMillis ??= now();
   if (statusCode !== 0) {
     span.attribute(HTTP_RESPONSE_STATUS_CODE, statusCode);
     if (statusCode >= 400) span.fail(String(statusCode));
   }
   if (exchange.isCancelled) span.attribute(TRACEKIT_HTTP_ABORTED, true);
   if (exchange.resendCount > 0) span.attribute(HTTP_REQUEST_RESEND_COUNT, exchange.resendCount);
-  recordPhases(span, exchange, call.startMillis, call.endMillis ?? now());
+  recordPhases(span, exchange, call.startMillis, call.endMillis);
   if (requestBody !== undefined && requestBody.size > 0) {
     span.attribute(HTTP_REQUEST_BODY_SIZE, requestBody.size);
     const text = requestBody.text(exchange.requestContentType, capture);
