@@ -1,6 +1,6 @@
 /** Builds `dist/`: one small file to preload, the core, one file an instrumentation, and the declarations. */
 import { execFileSync } from "node:child_process";
-import { readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { rolldown } from "rolldown";
 
@@ -66,5 +66,7 @@ execFileSync(
     stdio: "inherit",
   },
 );
-rmSync(dist, { recursive: true, force: true });
+const old = `${fresh}-old`;
+if (existsSync(dist)) renameSync(dist, old);
 renameSync(fresh, dist);
+rmSync(old, { recursive: true, force: true });

@@ -1,5 +1,3 @@
-import { randomFillSync } from "node:crypto";
-
 /** Ids are kept as int32 words (`| 0` stays a small integer in V8) and turned into hex only for headers and the API. */
 
 const POOL_WORDS = 4096;
@@ -9,7 +7,8 @@ let next = POOL_WORDS;
 /** One random int32 other than zero, so that no id made of them is ever the invalid all-zero id. */
 export function randomWord(): number {
   if (next === POOL_WORDS) {
-    randomFillSync(pool);
+    // Only now: loading node:crypto takes as long as all of this package, and a process may never start a span.
+    process.getBuiltinModule("node:crypto").randomFillSync(pool);
     next = 0;
   }
   const word = pool[next++] as number;
