@@ -39,10 +39,14 @@ export function announce(
   };
 }
 
-/** Without `process.stderr`, whose first use opens the stream in the application's name. */
+/**
+ * Without `process.stderr`, whose first use opens the stream in the application's name. With bigint, which has a buffer of its
+ * own: on Node 20 `realpathSync`, and with it every `require` through a symbolic link, reads the last plain result again, and
+ * stops resolving when that was a pipe. Modules were then loaded twice.
+ */
 function isTerminal(): boolean {
   try {
-    return fstatSync(2).isCharacterDevice();
+    return fstatSync(2, { bigint: true }).isCharacterDevice();
   } catch {
     return false;
   }
