@@ -41,7 +41,7 @@ api19.trace.getTracer("on-1.9", "1.0.0").startActiveSpan("outer", (outer) => {
 });
 
 test("everything the API can say about a span arrives", async () => {
-  await run(`
+  const { stdout } = await run(`
 const { trace, context, propagation, SpanKind, SpanStatusCode } = require("@opentelemetry/api");
 const tracer = trace.getTracer("app");
 const linked = tracer.startSpan("linked");
@@ -54,13 +54,12 @@ linked.end();
 const baggage = propagation.createBaggage({ tenant: { value: "acme" } });
 const carrier = {};
 context.with(propagation.setBaggage(trace.setSpan(context.active(), span), baggage), () => propagation.inject(context.active(), carrier));
-console.log(JSON.stringify({ carrier, ids: span.spanContext() }));`).then(({ stdout }) => {
-    const { carrier, ids } = JSON.parse(stdout) as {
-      carrier: Record<string, string>;
-      ids: { traceId: string; spanId: string };
-    };
-    expect(carrier).toEqual({ traceparent: `00-${ids.traceId}-${ids.spanId}-03`, baggage: "tenant=acme" });
-  });
+console.log(JSON.stringify({ carrier, ids: span.spanContext() }));`);
+  const { carrier, ids } = JSON.parse(stdout) as {
+    carrier: Record<string, string>;
+    ids: { traceId: string; spanId: string };
+  };
+  expect(carrier).toEqual({ traceparent: `00-${ids.traceId}-${ids.spanId}-03`, baggage: "tenant=acme" });
   await receiver.waitForSpans(2);
   expect(byName("all")).toMatchObject({
     kind: "PRODUCER",
