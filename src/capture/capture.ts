@@ -136,12 +136,14 @@ export class Capture {
     return cutToBytes(form, this.maxBytes, isCut);
   }
 
-  /** A message payload or cache value of unknown type: text like a body, anything else as `<Buffer 12 bytes>`. */
-  payload(bytes: Uint8Array | string): string {
-    if (typeof bytes === "string") return this.#bounded(bytes, false);
-    const maxBytes = this.maxBytes + LOOK_AHEAD_CHARS;
-    const text = decodeUnknown(bytes, maxBytes);
-    return text === undefined ? `<Buffer ${bytes.length} bytes>` : this.#bounded(text, bytes.length > maxBytes);
+  /** A message payload or cache value of unknown type: text like a body, anything else as `<Buffer 12 bytes>`.
+   *  `maxBytes` is a smaller budget for values that come by the dozen. */
+  payload(bytes: Uint8Array | string, maxBytes: number = this.maxBytes): string {
+    const budget = Math.min(maxBytes, this.maxBytes);
+    if (typeof bytes === "string") return this.#bounded(bytes, false, budget);
+    const length = budget + LOOK_AHEAD_CHARS;
+    const text = decodeUnknown(bytes, length);
+    return text === undefined ? `<Buffer ${bytes.length} bytes>` : this.#bounded(text, bytes.length > length, budget);
   }
 
   /** A cache key: `session:REDACTED`. */
@@ -181,11 +183,11 @@ export class Capture {
   }
 
   /** Redacts before cutting, so that a credential across the cut is recognised. */
-  #bounded(text: string, isCut: boolean): string {
-    const limit = this.maxBytes + LOOK_AHEAD_CHARS;
+  #bounded(text: string, isCut: boolean, maxBytes: number = this.maxBytes): string {
+    const limit = maxBytes + LOOK_AHEAD_CHARS;
     const isLonger = text.length > limit;
     const head = isLonger || isCut ? dropPartial(isLonger ? text.slice(0, limit) : text) : text;
-    return cutToBytes(this.#redactor.redact(head), this.maxBytes, isLonger || isCut);
+    return cutToBytes(this.#redactor.redact(head), maxBytes, isLonger || isCut);
   }
 
   /** The beginning of a text that is worth looking at. */

@@ -14,6 +14,8 @@ export interface InstrumentationOptions {
   readonly messagingContext: "parent" | "link";
   /** Request methods that may be a span's name (OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS). */
   readonly knownMethods: ReadonlySet<string>;
+  /** False: no companion messages carry context beside Redis pub/sub messages. Default true. */
+  readonly redisPubSubContext?: boolean;
 }
 
 const kOriginal = Symbol.for("tracekit.original");

@@ -71,6 +71,7 @@ export const TRACEKIT_CACHE_HITS = "tracekit.cache.hits";
 export const TRACEKIT_CACHE_MISSES = "tracekit.cache.misses";
 export const TRACEKIT_CACHE_VALUE = "tracekit.cache.value";
 export const TRACEKIT_DB_AFFECTED_ROWS = "tracekit.db.affected_rows";
+export const TRACEKIT_DB_FAILED_COMMANDS = "tracekit.db.failed_commands";
 export const TRACEKIT_DB_OMITTED_PARAMETERS = "tracekit.db.omitted_parameters";
 export const TRACEKIT_DB_POOL_WAIT = "tracekit.db.pool_wait_ms";
 export const TRACEKIT_DB_STATEMENT_NAME = "tracekit.db.statement_name";

@@ -1,0 +1,182 @@
+import type { RedisText } from "../shared/redis-commands.ts";
+import { errorPrefix, withoutArguments } from "../shared/redis-commands.ts";
+import { errorType } from "../../src/instrumentation/errors.ts";
+import type { OperationSpan } from "../../src/instrumentation/operation.ts";
+import type { OperationCall } from "../../src/instrumentation/trace-operation.ts";
+import {
+  DB_NAMESPACE,
+  DB_RESPONSE_STATUS_CODE,
+  DB_SYSTEM_NAME,
+  MESSAGING_SYSTEM,
+  NETWORK_TRANSPORT,
+  SERVER_ADDRESS,
+  SERVER_PORT,
+} from "../../src/semconv/attributes.ts";
+import { AttributeBlock } from "../../src/trace/attributes.ts";
+
+/*
+ * As much of ioredis as is relied on here (4.x to 6.x), and what its objects say about the server. Its own types call most
+ * of this private.
+ */
+
+/** The span of a command, on the command: ioredis sends some more than once. `null`: seen, and not traced. */
+export const kCall: unique symbol = Symbol("tracekit.call");
+
+/** `Redis`, and where marked `Cluster`. */
+export interface Redis {
+  readonly options: {
+    readonly host?: string;
+    readonly port?: number;
+    readonly path?: string | null;
+    readonly sentinels?: unknown;
+    readonly db?: number;
+  };
+  readonly isCluster?: boolean;
+  readonly status: string;
+  /** One object a connection: a new one after each reconnect. */
+  readonly condition?: { readonly select?: number; readonly subscriber: unknown } | null;
+  readonly stream?: Socket | null;
+  readonly scriptsSet?: Readonly<Record<string, { readonly sha: string }>>;
+  readonly _autoPipelines?: ReadonlyMap<string, unknown>;
+  listenerCount(event: string): number;
+  sendCommand(command: Command): unknown;
+}
+
+interface Socket {
+  readonly remoteAddress?: string;
+  readonly remotePort?: number;
+  cork?(): void;
+  uncork?(): void;
+}
+
+export interface Command {
+  readonly name: string;
+  args: RedisText[];
+  resolve(reply: unknown): unknown;
+  reject(error: unknown): unknown;
+  /** Its place in a pipeline; undefined outside. */
+  readonly pipelineIndex?: number;
+  [kCall]?: OperationCall | null;
+}
+
+export type CommandClass = new (
+  name: string,
+  args: readonly RedisText[],
+  options: object,
+  callback: (error: unknown, reply: unknown) => void,
+) => Command;
+
+export interface Pipeline {
+  readonly redis: Redis;
+  readonly _queue: readonly Command[];
+  /** MULTIs without their EXEC. */
+  readonly _transactions: number;
+  resolve(results: unknown): unknown;
+  reject(error: unknown): unknown;
+}
+
+export interface DataHandler {
+  readonly redis: Redis;
+}
+
+/** What all spans of one connection share. */
+export interface Connection {
+  /** Address of the server as the application knows it. */
+  readonly host: string | undefined;
+  readonly database: AttributeBlock;
+  readonly broker: AttributeBlock;
+}
+
+interface CachedConnection extends Connection {
+  readonly stream: unknown;
+  readonly db: number;
+}
+
+const DEFAULT_PORT = 6379;
+const connections = new WeakMap<object, CachedConnection>();
+
+export function connectionOf(redis: Redis): Connection {
+  const db = redis.condition?.select ?? redis.options.db ?? 0;
+  const cached = connections.get(redis);
+  if (cached !== undefined && cached.db === db && cached.stream === redis.stream) return cached;
+  const { options, stream } = redis;
+  let host: string | undefined;
+  let port: number | undefined;
+  let transport: string | undefined;
+  if (options.path) {
+    host = options.path;
+    transport = "unix";
+  } else if (options.sentinels) {
+    // The options name the sentinels; the server they chose is known once connected.
+    host = stream?.remoteAddress;
+    port = stream?.remotePort;
+  } else if (redis.isCluster !== true) {
+    host = options.host ?? "localhost";
+    port = options.port;
+  }
+  const server = {
+    [SERVER_ADDRESS]: host,
+    [SERVER_PORT]: port === DEFAULT_PORT ? undefined : port,
+    [NETWORK_TRANSPORT]: transport,
+  };
+  const connection: CachedConnection = {
+    stream,
+    db,
+    host,
+    database: new AttributeBlock({ [DB_SYSTEM_NAME]: "redis", [DB_NAMESPACE]: String(db), ...server }),
+    broker: new AttributeBlock({ [MESSAGING_SYSTEM]: "redis", ...server }),
+  };
+  // While a sentinel is being asked there is a stream without an address yet.
+  if (host !== undefined || redis.isCluster === true) connections.set(redis, connection);
+  return connection;
+}
+
+/** A cluster's command goes to one of its nodes, to another after a redirection: the last one is the one that answered. */
+export function nameNode(call: OperationCall, node: Redis): void {
+  if (!call.recording || call.isSettled || call.self.isCluster !== true) return;
+  const { host, port } = node.options;
+  if (host !== undefined) call.span.setAttribute(SERVER_ADDRESS, host);
+  if (port !== undefined) call.span.setAttribute(SERVER_PORT, port);
+}
+
+/** The call is over when the library settles the command or pipeline; it does so by calling these two. */
+export function settleWith(target: Command | Pipeline, call: OperationCall): void {
+  const { resolve, reject } = target;
+  // The library first: a reply transformer of the application may throw, and then the command has failed.
+  target.resolve = function (this: unknown, result: unknown): unknown {
+    const returned = resolve.call(this as Command, result);
+    call.succeed(result);
+    return returned;
+  };
+  target.reject = function (this: unknown, error: unknown): unknown {
+    const returned = reject.call(this as Command, error);
+    call.fail(error);
+    return returned;
+  };
+}
+
+/** The code of an error reply, undefined for other errors. */
+export function replyErrorCode(error: unknown): string | undefined {
+  return error instanceof Error && error.name === "ReplyError" ? errorPrefix(error.message) : undefined;
+}
+
+/** Marks a span as failed by an error reply or an error of the client. */
+export function recordRedisFailure(span: OperationSpan, error: unknown): void {
+  const code = replyErrorCode(error);
+  if (code !== undefined) span.attribute(DB_RESPONSE_STATUS_CODE, code);
+  span.fail(code ?? errorType(error), error instanceof Error ? withoutArguments(error.message) : undefined);
+  recordRedisException(span, error);
+}
+
+/** The `exception` event of an error whose message may repeat a command's arguments. */
+export function recordRedisException(span: OperationSpan, error: unknown): void {
+  if (!(error instanceof Error)) {
+    if (error !== undefined && error !== null) span.recordException(String(error));
+    return;
+  }
+  span.recordException({
+    name: error.name,
+    message: withoutArguments(error.message),
+    stack: withoutArguments(error.stack ?? ""),
+  });
+}

@@ -1,0 +1,535 @@
+import { EventEmitter } from "node:events";
+import { diag } from "../../src/diag/diag.ts";
+import type { Kit } from "../../src/instrumentation/kit.ts";
+import type { Operation } from "../../src/instrumentation/operation.ts";
+import { beginOperation, type BoundOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
+import {
+  MESSAGING_DESTINATION_NAME,
+  MESSAGING_DESTINATION_TEMPLATE,
+  MESSAGING_MESSAGE_BODY_SIZE,
+  MESSAGING_OPERATION_NAME,
+  MESSAGING_OPERATION_TYPE,
+  TRACEKIT_MESSAGING_BODY_CONTENT,
+  TRACEKIT_MESSAGING_QUEUE_TIME,
+  TRACEKIT_MESSAGING_RECEIVERS,
+} from "../../src/semconv/attributes.ts";
+import { AttributeBlock } from "../../src/trace/attributes.ts";
+import { ROOT_CONTEXT, type TraceContext } from "../../src/trace/context.ts";
+import { KIND_CONSUMER, KIND_PRODUCER } from "../../src/trace/tracer.ts";
+import { type CommandRole, type RedisText, redisCommand, shown } from "../shared/redis-commands.ts";
+import {
+  type Carrier,
+  companionOf,
+  encodeContext,
+  isCompanion,
+  type MessageContext,
+  ownerOf,
+  PendingContexts,
+} from "../shared/redis-pub-sub.ts";
+import {
+  type Command,
+  type CommandClass,
+  connectionOf,
+  type DataHandler,
+  kCall,
+  type Pipeline,
+  recordRedisFailure,
+  type Redis,
+} from "./library.ts";
+
+/*
+ * Publishing and receiving messages, and the trace context that travels beside them (`shared/redis-pub-sub.ts`).
+ *
+ * What the application sees stays the same: its commands keep their replies (PUBLISH its receivers, SUBSCRIBE its count
+ * without ours), messages are neither delayed nor reordered nor changed, errors of our commands are ours alone. What others
+ * see: companion channels in `PUBSUB CHANNELS`, one more small PUBLISH a message, and in processes without Tracekit whose
+ * pattern starts and ends with "*", messages on companion channels.
+ */
+
+/** Channels or patterns whose companions one client listens to. */
+interface Companions {
+  /** Asked for: they come back by themselves after a reconnect, as the application's own do. */
+  readonly wanted: { readonly SUBSCRIBE: Set<string>; readonly PSUBSCRIBE: Set<string> };
+  /** Confirmed by the server on this connection: what its counts include. */
+  readonly active: { readonly SUBSCRIBE: Set<string>; readonly PSUBSCRIBE: Set<string> };
+  condition: unknown;
+  readonly pending: PendingContexts;
+}
+
+/** A message as it arrived. */
+interface Message {
+  readonly pattern: string | undefined;
+  readonly channel: string;
+  readonly body: RedisText;
+}
+
+interface ProcessState extends Message {
+  readonly publishedAt: number | undefined;
+  /** The publisher's context, and what the message is processed under. */
+  readonly remote: TraceContext;
+  readonly parent: TraceContext;
+}
+
+interface PublishState {
+  carrier: Carrier | undefined;
+}
+
+const PUBLISH = new AttributeBlock({ [MESSAGING_OPERATION_NAME]: "publish", [MESSAGING_OPERATION_TYPE]: "send" });
+const PROCESS = new AttributeBlock({ [MESSAGING_OPERATION_NAME]: "process", [MESSAGING_OPERATION_TYPE]: "process" });
+
+const MESSAGE_EVENTS = new Set([
+  "message",
+  "messageBuffer",
+  "pmessage",
+  "pmessageBuffer",
+  "smessage",
+  "smessageBuffer",
+]);
+
+const carrierSetter = {
+  set(carrier: Carrier, key: string, value: string): void {
+    carrier[key] = value;
+  },
+};
+const carrierGetter = {
+  get: (carrier: Carrier, key: string): string | undefined => carrier[key],
+  keys: (carrier: Carrier): string[] => Object.keys(carrier),
+};
+
+/** The messages of one process. */
+export class PubSub {
+  private readonly kit: Kit;
+  private readonly publish: BoundOperation<unknown, PublishState>;
+  private readonly process: BoundOperation<unknown, ProcessState>;
+  private readonly isEnabled: boolean;
+  /** Contexts of PUBLISH commands that have not reached a connection yet. */
+  private readonly carriers = new WeakMap<Command, Carrier>();
+  private readonly companions = new WeakMap<Redis, Companions>();
+  /** Clients whose server refuses companions. */
+  private readonly refused = new WeakSet<Redis>();
+  /** Connections between MULTI and EXEC: a command of ours would appear in the results. */
+  private readonly transactions = new WeakSet<Redis>();
+  private readonly ours = new WeakSet<Command>();
+  /** Subscriptions of the application that have been through here. */
+  private readonly prepared = new WeakSet<Command>();
+  /** The message whose listeners are running. */
+  private delivery: Delivery | undefined;
+
+  constructor(kit: Kit) {
+    this.kit = kit;
+    this.publish = kit.bind(publishOperation((context, redis) => this.carrierOf(context, redis)));
+    this.process = kit.bind(processOperation);
+    this.isEnabled = kit.options.redisPubSubContext !== false && kit.tracing.propagator.fields().length > 0;
+  }
+
+  /** Starts the span of a PUBLISH. */
+  beginPublish(redis: Redis, command: Command): OperationCall | undefined {
+    const state: PublishState = { carrier: undefined };
+    const call = beginOperation(this.publish, redis, command.args, state);
+    if (state.carrier !== undefined && command.name.toLowerCase() === "publish")
+      this.carriers.set(command, state.carrier);
+    return call;
+  }
+
+  /** Sends a command that has a role here (`send` does), and what of ours goes with it. */
+  send(redis: Redis, command: Command, role: CommandRole, send: () => unknown): unknown {
+    switch (role) {
+      case "multi":
+        this.transactions.add(redis);
+        return send();
+      case "exec":
+        this.transactions.delete(redis);
+        return send();
+      case "publish":
+        return this.sendPublish(redis, command, send);
+      default:
+        return this.sendSubscription(redis, command, send);
+    }
+  }
+
+  /** The contexts of the messages in a pipeline go out before it. `carrier` is for those without a span of their own. */
+  beforePipeline({ redis, _queue }: Pipeline, carrier: Carrier | undefined): void {
+    if (redis.isCluster === true || this.transactions.has(redis)) return;
+    for (const command of _queue) {
+      const { role, name } = redisCommand(command.name);
+      if (name === "PUBLISH") {
+        const own = this.carriers.get(command) ?? carrier;
+        if (own !== undefined) this.sendContext(redis, command, own);
+      } else if (role === "subscribe" || role === "unsubscribe") this.beforeSubscription(redis, command, name);
+    }
+  }
+
+  /** What a message published under `context` carries; undefined when contexts do not travel. */
+  carrierOf(context: TraceContext, redis: Redis): Carrier | undefined {
+    if (!this.isEnabled) return undefined;
+    const carrier: Carrier = {};
+    this.kit.inject(context, carrier, carrierSetter, connectionOf(redis).host);
+    return Object.keys(carrier).length > 0 ? carrier : undefined;
+  }
+
+  /** True for what is sent from here. */
+  isOurs(command: Command): boolean {
+    return this.ours.has(command);
+  }
+
+  /** Hands a reply of a subscribed connection to the library: a message inside its span, a companion's message not at all. */
+  receive(handler: DataHandler, reply: readonly RedisText[], original: (reply: unknown) => unknown): unknown {
+    const { redis } = handler;
+    const message = messageOf(reply);
+    if (message === undefined) return Reflect.apply(original, handler, [reply]);
+    const { pattern, channel, body } = message;
+    const companions = this.companions.get(redis);
+    if (isCompanion(channel)) {
+      // A pattern that matches companions by accident brings each context a second time.
+      const isOwn = pattern === undefined || isCompanion(pattern);
+      if (isOwn) companions?.pending.put(subscriptionKey(pattern, channel), body);
+      return true;
+    }
+    const context = companions?.pending.take(
+      subscriptionKey(pattern === undefined ? undefined : companionOf(pattern), companionOf(channel)),
+      body,
+    );
+    const call = hasListeners(redis, reply) ? this.beginProcess(redis, message, context) : undefined;
+    if (call === undefined) return Reflect.apply(original, handler, [reply]);
+    const outer = this.delivery;
+    const delivery = (this.delivery = new Delivery(call));
+    try {
+      return this.kit.tracing.run(call.context, original, handler, [reply]);
+    } catch (error) {
+      call.fail(error);
+      throw error;
+    } finally {
+      this.delivery = outer;
+      delivery.close();
+    }
+  }
+
+  /**
+   * Emits a message's event as Node does, but sees the promises of async listeners: their span lasts until they are done.
+   * Only promises of async functions are watched, because nobody but the emitter has those: the rejection that follows
+   * ours is the one the application would have had.
+   */
+  emit(emitter: EventEmitter, args: readonly unknown[], original: (...args: any[]) => unknown): unknown {
+    const { delivery } = this;
+    const event = args[0] as string;
+    if (
+      delivery === undefined ||
+      !MESSAGE_EVENTS.has(event) ||
+      EventEmitter.captureRejections ||
+      (process as { domain?: unknown }).domain
+    ) {
+      return Reflect.apply(original, emitter, args);
+    }
+    const listeners = emitter.rawListeners(event);
+    const values = args.slice(1);
+    for (const listener of listeners) {
+      const returned: unknown = Reflect.apply(listener, emitter, values);
+      if (returned instanceof Promise && isAsync(listener)) delivery.watch(returned);
+    }
+    return listeners.length > 0;
+  }
+
+  private beginProcess(
+    redis: Redis,
+    message: Message,
+    context: MessageContext | undefined,
+  ): OperationCall<ProcessState> | undefined {
+    let remote = ROOT_CONTEXT;
+    if (context !== undefined) {
+      try {
+        remote = this.kit.extract(ROOT_CONTEXT, context.carrier, carrierGetter);
+      } catch (error) {
+        this.kit.owner.disable("extracting a message's context", error);
+      }
+    }
+    // What surrounds a socket's data is whoever opened the connection: never the message's parent.
+    const parent = this.kit.options.messagingContext === "link" ? remote.withSpan(undefined) : remote;
+    return beginOperation(this.process, redis, [], { ...message, publishedAt: context?.publishedAt, remote, parent });
+  }
+
+  private sendPublish(redis: Redis, command: Command, send: () => unknown): unknown {
+    const carrier = this.carriers.get(command);
+    if (carrier === undefined || this.transactions.has(redis)) return send();
+    this.carriers.delete(command);
+    return inOneWrite(redis, () => {
+      this.safely("sending a message's context", () => this.sendContext(redis, command, carrier));
+      return send();
+    });
+  }
+
+  private sendSubscription(redis: Redis, command: Command, send: () => unknown): unknown {
+    // Back from the offline queue, or sent again after a reconnect.
+    if (this.prepared.has(command)) return send();
+    this.prepared.add(command);
+    const name = command.name.toUpperCase();
+    return inOneWrite(redis, () => {
+      this.safely("before a subscription", () => this.beforeSubscription(redis, command, name));
+      const returned = send();
+      this.safely("after a subscription", () => this.afterSubscription(redis, command, name));
+      return returned;
+    });
+  }
+
+  private sendContext(redis: Redis, command: Command, carrier: Carrier): void {
+    const [channel, payload] = command.args;
+    if (channel === undefined || payload === undefined || this.refused.has(redis)) return;
+    this.sendOurs(redis, command, "publish", [companionOf(String(channel)), encodeContext(carrier, payload)]);
+  }
+
+  private beforeSubscription(redis: Redis, command: Command, name: string): void {
+    if (name !== "SUBSCRIBE" && name !== "PSUBSCRIBE" && name !== "UNSUBSCRIBE" && name !== "PUNSUBSCRIBE") return;
+    const companions = this.companions.get(redis);
+    if (name === "SUBSCRIBE" || name === "PSUBSCRIBE") {
+      if (companions !== undefined) this.hideFromCount(redis, command, companions);
+      // After a reconnect the library subscribes to all it knows, in one command: were ours refused now, so would be the rest.
+      const channels = command.args.filter((channel) => !isCompanion(String(channel)));
+      if (channels.length > 0 && channels.length < command.args.length) command.args = channels;
+      return;
+    }
+    if (companions === undefined) return;
+    const kind = name === "UNSUBSCRIBE" ? "SUBSCRIBE" : "PSUBSCRIBE";
+    const wanted = companions.wanted[kind];
+    // Without channels it unsubscribes from all, ours included.
+    const isAll = command.args.length === 0;
+    this.hideFromCount(redis, command, companions, isAll ? kind : undefined);
+    if (isAll) return wanted.clear();
+    // Ours go first, so that the application's own is the one that leaves subscriber mode.
+    const ours = command.args
+      .map((channel) => companionOf(String(channel)))
+      .filter((channel) => wanted.delete(channel));
+    if (ours.length === 0) return;
+    this.sendOurs(redis, command, name.toLowerCase(), ours, () => {
+      for (const channel of ours) activeOf(redis, companions)[kind].delete(channel);
+    });
+  }
+
+  private afterSubscription(redis: Redis, command: Command, name: string): void {
+    if (name !== "SUBSCRIBE" && name !== "PSUBSCRIBE") return;
+    if (!this.isEnabled || !this.kit.owner.enabled || this.refused.has(redis)) return;
+    const ours = command.args.map((channel) => companionOf(String(channel)));
+    if (ours.length === 0) return;
+    const companions = this.companionsOf(redis);
+    for (const channel of ours) companions.wanted[name].add(channel);
+    // Sent with the application's own: once its promise resolves, both are in effect.
+    this.sendOurs(redis, command, name.toLowerCase(), ours, (error) => {
+      const active = activeOf(redis, companions)[name];
+      for (const channel of ours) {
+        if (error === undefined) active.add(channel);
+        else companions.wanted[name].delete(channel);
+      }
+    });
+  }
+
+  /** The application counts its own subscriptions, not ours. `emptied`: those of ours that end with the command. */
+  private hideFromCount(
+    redis: Redis,
+    command: Command,
+    companions: Companions,
+    emptied?: "SUBSCRIBE" | "PSUBSCRIBE",
+  ): void {
+    const { resolve } = command;
+    command.resolve = function (this: unknown, count: unknown): unknown {
+      const active = activeOf(redis, companions);
+      if (emptied !== undefined) active[emptied].clear();
+      const own = Math.max(0, Number(count) - active.SUBSCRIBE.size - active.PSUBSCRIBE.size);
+      return resolve.call(this as Command, typeof count === "string" ? String(own) : own);
+    };
+  }
+
+  /** `onEnd` gets undefined or the error. Nobody else learns of either. */
+  private sendOurs(
+    redis: Redis,
+    cause: Command,
+    name: string,
+    args: readonly RedisText[],
+    onEnd?: (error: unknown) => void,
+  ): void {
+    const CommandOfLibrary = cause.constructor as CommandClass;
+    const command = new CommandOfLibrary(name, args, {}, () => {
+      // With a callback the promise's rejection is handled.
+    });
+    const { resolve, reject } = command;
+    // Where the library settles it, not a microtask later: the application's own reply may be the next one.
+    command.resolve = (reply) => {
+      this.safely("a reply to us", () => onEnd?.(undefined));
+      return resolve.call(command, reply);
+    };
+    command.reject = (error) => {
+      this.safely("a refusal", () => {
+        this.onFailure(redis, error);
+        onEnd?.(error);
+      });
+      return reject.call(command, error);
+    };
+    command[kCall] = null;
+    this.ours.add(command);
+    redis.sendCommand(command);
+  }
+
+  private onFailure(redis: Redis, error: unknown): void {
+    if (!/^(?:NOPERM|ERR)\b/.test(String((error as Error).message))) return;
+    this.refused.add(redis);
+    if (saidRefused) return;
+    saidRefused = true;
+    diag.debug(`ioredis: trace context does not travel with messages, the server refuses it: ${String(error)}`);
+  }
+
+  private companionsOf(redis: Redis): Companions {
+    let companions = this.companions.get(redis);
+    if (companions === undefined) {
+      companions = {
+        wanted: { SUBSCRIBE: new Set(), PSUBSCRIBE: new Set() },
+        active: { SUBSCRIBE: new Set(), PSUBSCRIBE: new Set() },
+        condition: undefined,
+        pending: new PendingContexts(),
+      };
+      this.companions.set(redis, companions);
+    }
+    return companions;
+  }
+
+  private safely(during: string, step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.kit.owner.disable(during, error);
+    }
+  }
+}
+
+let saidRefused = false;
+
+/** One message and the listeners that still work on it. */
+class Delivery {
+  private readonly call: OperationCall;
+  private open = 1;
+
+  constructor(call: OperationCall) {
+    this.call = call;
+  }
+
+  watch(promise: Promise<unknown>): void {
+    this.open++;
+    void promise.then(
+      () => this.close(),
+      (error: unknown) => {
+        this.call.fail(error);
+        throw error;
+      },
+    );
+  }
+
+  close(): void {
+    if (--this.open === 0) this.call.succeed();
+  }
+}
+
+function publishOperation(
+  carrierOf: (context: TraceContext, redis: Redis) => Carrier | undefined,
+): Operation<unknown, PublishState> {
+  return {
+    title: "ioredis publish",
+    kind: KIND_PRODUCER,
+    leaf: true,
+    start(span, call, capture) {
+      const [channel, body] = call.args as RedisText[];
+      const destination = capture.text(shown(channel ?? ""));
+      span.name = `publish ${destination}`;
+      span.attributeBlock(PUBLISH);
+      span.attributeBlock(connectionOf(call.self).broker);
+      span.attribute(MESSAGING_DESTINATION_NAME, destination);
+      if (body === undefined) return;
+      span.attribute(MESSAGING_MESSAGE_BODY_SIZE, sizeOf(body));
+      if (capture.messages) span.attribute(TRACEKIT_MESSAGING_BODY_CONTENT, capture.payload(body));
+    },
+    inject(call) {
+      call.state.carrier = carrierOf(call.context, call.self);
+    },
+    finish(span, receivers) {
+      if (typeof receivers === "number") span.attribute(TRACEKIT_MESSAGING_RECEIVERS, receivers);
+    },
+    fail: recordRedisFailure,
+  };
+}
+
+const processOperation: Operation<unknown, ProcessState> = {
+  title: "ioredis message",
+  kind: KIND_CONSUMER,
+  leaf: false,
+  parent: (call) => call.state.parent,
+  start(span, call, capture) {
+    const { pattern, channel, body, publishedAt, remote } = call.state;
+    const destination = capture.text(shown(channel));
+    const template = pattern === undefined ? undefined : capture.text(shown(pattern));
+    span.name = `process ${template ?? destination}`;
+    span.attributeBlock(PROCESS);
+    span.attributeBlock(connectionOf(call.self).broker);
+    span.attribute(MESSAGING_DESTINATION_NAME, destination);
+    if (template !== undefined) span.attribute(MESSAGING_DESTINATION_TEMPLATE, template);
+    span.attribute(MESSAGING_MESSAGE_BODY_SIZE, sizeOf(body));
+    if (capture.messages) span.attribute(TRACEKIT_MESSAGING_BODY_CONTENT, capture.payload(body));
+    if (publishedAt !== undefined) span.attribute(TRACEKIT_MESSAGING_QUEUE_TIME, Math.max(0, Date.now() - publishedAt));
+    if (remote.span !== undefined) span.link(remote.span.spanContext());
+  },
+};
+
+/** Both commands leave in one write: that costs no further system call, and nobody else's command comes in between. */
+function inOneWrite(redis: Redis, send: () => unknown): unknown {
+  const { stream } = redis;
+  if (typeof stream?.cork !== "function" || typeof stream.uncork !== "function") return send();
+  stream.cork();
+  try {
+    return send();
+  } finally {
+    stream.uncork();
+  }
+}
+
+/** What the server counts on the connection of now. */
+function activeOf(redis: Redis, companions: Companions): Companions["active"] {
+  if (companions.condition !== redis.condition) {
+    companions.condition = redis.condition;
+    companions.active.SUBSCRIBE.clear();
+    companions.active.PSUBSCRIBE.clear();
+  }
+  return companions.active;
+}
+
+/** Undefined for a reply that is no message. */
+function messageOf(reply: readonly RedisText[]): Message | undefined {
+  const kind = reply[0];
+  // "message", or "pmessage" and "smessage".
+  if (kind === undefined || kind === null || (kind.length !== 7 && kind.length !== 8)) return undefined;
+  switch (kind.toString()) {
+    case "message":
+    case "smessage":
+      return { pattern: undefined, channel: String(reply[1]), body: reply[2] ?? "" };
+    case "pmessage":
+      return { pattern: String(reply[1]), channel: String(reply[2]), body: reply[3] ?? "" };
+    default:
+      return undefined;
+  }
+}
+
+function hasListeners(redis: Redis, reply: readonly RedisText[]): boolean {
+  const event = String(reply[0]);
+  return redis.listenerCount(event) > 0 || redis.listenerCount(`${event}Buffer`) > 0;
+}
+
+/** Of companions: what was subscribed to, and the channel. */
+function subscriptionKey(pattern: string | undefined, channel: string): string {
+  return pattern === undefined ? ownerOf(channel) : `${ownerOf(pattern)}\n${ownerOf(channel)}`;
+}
+
+function sizeOf(body: RedisText): number {
+  return typeof body === "string" ? Buffer.byteLength(body) : body.byteLength;
+}
+
+const AsyncFunction = (async () => {}).constructor;
+
+/** Is this an async function, or Node's `once` around one? */
+function isAsync(listener: unknown): boolean {
+  if (listener instanceof AsyncFunction) return true;
+  const { name, listener: inner } = listener as { name?: unknown; listener?: unknown };
+  return name === "bound onceWrapper" && inner instanceof AsyncFunction;
+}
