@@ -13,11 +13,13 @@
  * - Before pg 8.22 a query config is not written to (pg did: `callback`, `values`), as in later versions.
  */
 import type { Capture } from "../src/capture/capture.ts";
+import { cutToBytes } from "../src/capture/cut.ts";
+import { REDACTED } from "../src/capture/span.ts";
+import type { SqlStatement } from "../src/capture/sql.ts";
 import { defineInstrumentation, type Instrumentation } from "../src/instrumentation/instrumentation.ts";
 import type { Kit } from "../src/instrumentation/kit.ts";
 import type { Operation, OperationSpan } from "../src/instrumentation/operation.ts";
 import { beginOperation, type OperationCall, recordFailure } from "../src/instrumentation/trace-operation.ts";
-import type { Instrumented } from "../src/instrumentation/safely.ts";
 import type { Tracing } from "../src/instrumentation/tracing.ts";
 import {
   DB_NAMESPACE,
@@ -43,16 +45,11 @@ const SYSTEM = "postgresql";
 const DEFAULT_PORT = 5432;
 /** Below this, waiting for a connection is the pool's own turn of the event loop. */
 const MIN_POOL_WAIT_MILLIS = 1;
-const MAX_STATEMENTS = 1000;
-/** UTF-16 units: longer texts are built by programs, seldom twice the same. */
-const MAX_CACHED_TEXT = 10_000;
 /** Span limits allow 128 attributes by default; a bulk insert binds up to 65 535 parameters. */
 const MAX_PARAMETERS = 100;
 /** PostgreSQL cuts longer names itself. */
 const MAX_STATEMENT_NAME = 63;
-const REDACTED = "REDACTED";
 
-type SqlText = ReturnType<Capture["sql"]>;
 type AnyFunction = (...args: any[]) => any;
 
 const pg: Instrumentation = defineInstrumentation({
@@ -168,7 +165,7 @@ function patchClient(Client: any, kit: Kit): void {
         }
         const caller = tracing.active();
         const startMillis = now();
-        return observed(owner, original, this, callback, (failed, outcome) => {
+        return observed(kit, original, this, callback, caller, (failed, outcome) => {
           // Outside of a trace, that a connection was made is not worth one.
           if (!failed && caller.span === undefined) return;
           const call = beginOperation(boundConnect, this, [], connectionOf(this).block, caller, startMillis);
@@ -195,8 +192,7 @@ function patchPool(Pool: any, kit: Kit): void {
         }
         const caller = tracing.active();
         const startMillis = now();
-        const theirs = callback && bindTo(tracing, caller, callback);
-        return observed(owner, original, this, theirs, (failed, outcome) => {
+        return observed(kit, original, this, callback, caller, (failed, outcome) => {
           if (failed) {
             const block = poolBlocks.get(this) ?? targetBlock(this.options);
             beginOperation(bound, this, [], block, caller, startMillis)?.fail(outcome);
@@ -247,7 +243,7 @@ function connectingFor(pool: object, newClient: AnyFunction, args: ArrayLike<unk
 
 /** What a query learns on its way. */
 class QueryState {
-  statement: Statement | undefined = undefined;
+  sql: SqlStatement | undefined = undefined;
   /** Rows a submittable was given one by one; -1: pg collected them. */
   streamedRows = -1;
 }
@@ -270,13 +266,11 @@ const queryOperation: Operation<unknown, QueryState> = {
     span.attributeBlock(connection.block);
     span.name = SYSTEM;
     if (typeof text === "string") {
-      const statement = statementOf(text, capture);
-      call.state.statement = statement;
-      span.name = statement.name;
-      span.attributeBlock(statement.block);
-      if (Array.isArray(parameters) && capture.sqlParameters) {
-        recordParameters(span, statement.sql, parameters, capture);
-      }
+      const sql = capture.sql(text);
+      call.state.sql = sql;
+      if (sql.summary !== "") span.name = sql.summary;
+      span.attributeBlock(statementBlock(sql));
+      if (Array.isArray(parameters) && capture.sqlParameters) recordParameters(span, sql, parameters, capture);
     }
     if (typeof name === "string" && name !== "") {
       span.attribute(TRACEKIT_DB_STATEMENT_NAME, name.slice(0, MAX_STATEMENT_NAME));
@@ -290,7 +284,7 @@ const queryOperation: Operation<unknown, QueryState> = {
     recordRows(span, result, call.state.streamedRows);
   },
   fail(span, error, call, capture) {
-    recordError(span, error, call.state.statement?.sql, capture);
+    recordError(span, error, call.state.sql, capture);
   },
 };
 
@@ -340,12 +334,13 @@ function bindTo(tracing: Tracing, context: TraceContext, callback: AnyFunction):
   };
 }
 
-/** Calls `original`; `onSettled` hears of the outcome just before `callback` does, or whoever has the promise. */
+/** Calls `original`; `onSettled` hears of the outcome just before `callback` (in `caller`) does, or whoever has the promise. */
 function observed(
-  owner: Instrumented,
+  { owner, tracing }: Kit,
   original: AnyFunction,
   self: unknown,
   callback: AnyFunction | undefined,
+  caller: TraceContext,
   onSettled: (failed: boolean, outcome: unknown) => void,
 ): unknown {
   let isSettled = false;
@@ -361,7 +356,7 @@ function observed(
   if (callback) {
     const ours = function (this: unknown, ...outcome: unknown[]): unknown {
       safelyOnce(Boolean(outcome[0]), outcome[0] || outcome[1]);
-      return Reflect.apply(callback, this, outcome);
+      return tracing.run(caller, callback, this, outcome);
     };
     return Reflect.apply(original, self, [ours]);
   }
@@ -474,31 +469,15 @@ function targetBlock(target: { host?: unknown; port?: unknown; database?: unknow
 
 // What is asked.
 
-/** A text, analysed once. */
-interface Statement {
-  readonly sql: SqlText;
-  readonly name: string;
-  readonly block: AttributeBlock;
-}
+const statementBlocks = new WeakMap<SqlStatement, AttributeBlock>();
 
-const statements = new Map<string, Statement>();
-
-function statementOf(text: string, capture: Capture): Statement {
-  let statement = statements.get(text);
-  if (statement === undefined) {
-    const sql = capture.sql(text);
-    statement = {
-      sql,
-      name: sql.summary || SYSTEM,
-      block: new AttributeBlock({ [DB_QUERY_TEXT]: sql.text, [DB_QUERY_SUMMARY]: sql.summary || undefined }),
-    };
-    if (text.length <= MAX_CACHED_TEXT) {
-      // Texts with their values in them have no end. Starting over costs a few microseconds for each that is in use.
-      if (statements.size >= MAX_STATEMENTS) statements.clear();
-      statements.set(text, statement);
-    }
+function statementBlock(sql: SqlStatement): AttributeBlock {
+  let block = statementBlocks.get(sql);
+  if (block === undefined) {
+    block = new AttributeBlock({ [DB_QUERY_TEXT]: sql.text, [DB_QUERY_SUMMARY]: sql.summary || undefined });
+    statementBlocks.set(sql, block);
   }
-  return statement;
+  return block;
 }
 
 /** A named statement may be executed without its text. */
@@ -511,49 +490,35 @@ const parameterKeys: string[] = [];
 for (let index = 0; index < MAX_PARAMETERS; index++) parameterKeys.push(DB_QUERY_PARAMETER_PREFIX + index);
 
 /** All parameters together get one value's budget. */
-function recordParameters(span: OperationSpan, sql: SqlText, parameters: readonly unknown[], capture: Capture): void {
+function recordParameters(
+  span: OperationSpan,
+  sql: SqlStatement,
+  parameters: readonly unknown[],
+  capture: Capture,
+): void {
   const count = Math.min(parameters.length, MAX_PARAMETERS);
   let budget = capture.maxBytes;
   let index = 0;
-  for (; index < count && budget > 0; index++) {
+  // Three bytes are the mark of a cut.
+  for (; index < count && budget > 3; index++) {
     const key = parameterKeys[index] as string;
-    const value = sql.isSensitiveParameter(index)
-      ? REDACTED
-      : capture.value(key, toParameterText(parameters[index], capture.maxBytes));
-    span.attribute(key, value.length > budget ? value.slice(0, budget) : value);
-    budget -= value.length;
+    const value = sql.isSensitiveParameter(index) ? REDACTED : capture.value(key, shownForm(parameters[index]));
+    const shown = cutToBytes(value, budget, false);
+    span.attribute(key, shown);
+    budget -= Buffer.byteLength(shown);
   }
   if (index < parameters.length) span.attribute(TRACEKIT_DB_OMITTED_PARAMETERS, parameters.length - index);
 }
 
-/** As the driver sends it, or the first `limit` characters of that. Never throws; calls nothing of the application's but `toJSON`. */
-function toParameterText(value: unknown, limit: number): string {
-  if (typeof value === "string") return value;
-  if (value === null || value === undefined) return "null";
-  if (typeof value !== "object") return String(value);
-  if (Array.isArray(value)) return toArrayText(value, limit);
-  if (ArrayBuffer.isView(value)) {
-    return `\\x${Buffer.from(value.buffer, value.byteOffset, Math.min(value.byteLength, Math.floor(limit / 2))).toString("hex")}`;
-  }
+/** An object's own conversion is the application's code: it runs once, for pg. What is inside it may be what it hides. */
+function shownForm(parameter: unknown): unknown {
+  if (typeof parameter !== "object" || parameter === null) return parameter;
   try {
-    if (value instanceof Date) return value.toISOString();
-    if (typeof (value as { toPostgres?: unknown }).toPostgres === "function") return `[${value.constructor.name}]`;
-    return JSON.stringify(value);
+    const { toPostgres, constructor } = parameter as { toPostgres?: unknown; constructor: { name: string } };
+    return typeof toPostgres === "function" ? `[${constructor.name}]` : parameter;
   } catch {
-    return "[unreadable]";
+    return "[Unreadable]";
   }
-}
-
-function toArrayText(values: readonly unknown[], limit: number): string {
-  let text = "{";
-  for (let index = 0; index < values.length && text.length < limit; index++) {
-    const value = values[index];
-    if (index > 0) text += ",";
-    if (value === null || value === undefined) text += "NULL";
-    else if (Array.isArray(value)) text += toArrayText(value, limit - text.length);
-    else text += `"${toParameterText(value, limit).slice(0, limit).replace(/["\\]/g, "\\$&")}"`;
-  }
-  return `${text}}`;
 }
 
 // What comes back.
@@ -585,7 +550,7 @@ function isChange(result: { command?: unknown; fields?: unknown }): boolean {
 }
 
 /** Message and stack only: `detail`, `hint` and `where` quote rows ("Key (email)=(…) already exists."). */
-function recordError(span: OperationSpan, error: unknown, sql: SqlText | undefined, capture: Capture): void {
+function recordError(span: OperationSpan, error: unknown, sql: SqlStatement | undefined, capture: Capture): void {
   const sqlState = sqlStateOf(error);
   if (sqlState === undefined) return recordFailure(span, error);
   span.attribute(DB_RESPONSE_STATUS_CODE, sqlState);
@@ -606,7 +571,7 @@ function sqlStateOf(error: unknown): string | undefined {
 }
 
 /** Whether the values a message may quote are on the span already. */
-function showsInput(sqlState: string, sql: SqlText | undefined, capture: Capture): boolean {
+function showsInput(sqlState: string, sql: SqlStatement | undefined, capture: Capture): boolean {
   if (!sqlState.startsWith("22") || !capture.sqlParameters || sql === undefined || sql.parameterCount === 0)
     return false;
   for (let index = 0; index < sql.parameterCount; index++) if (sql.isSensitiveParameter(index)) return false;
