@@ -1,3 +1,4 @@
+import type { Profiler } from "node:inspector";
 import { join } from "node:path";
 import { startChild } from "./child.ts";
 import type { Child } from "./child.ts";
@@ -24,6 +25,9 @@ export interface Contestant {
   usage(): Promise<{ cpuMicros: number; rssMegabytes: number }>;
   watchDelay(): Promise<void>;
   delay(): Promise<{ p50Millis: number; p99Millis: number }>;
+  startProfile(): Promise<void>;
+  /** What V8's profiler has seen since `startProfile`. */
+  profile(): Promise<Profiler.Profile>;
   load(requests: number, options?: { connections?: number; perSecond?: number }): Promise<Load>;
   /** The answer to one request, made outside the load generator. */
   answer(): Promise<{ status: number; text: string }>;
@@ -71,6 +75,8 @@ export async function startContestant(
     usage: () => server.ask("usage"),
     watchDelay: () => server.ask("watchDelay"),
     delay: () => server.ask("delay"),
+    startProfile: () => server.ask("startProfile"),
+    profile: () => server.ask("profile"),
     load: (requests, { connections = 8, perSecond } = {}) =>
       services.load.ask("load", { port, request, status: workload.status, connections, requests, perSecond }),
     async answer() {

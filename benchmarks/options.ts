@@ -90,7 +90,8 @@ function pick(what: string, known: string[], wanted: string[]): string[] {
   return wanted.length === 0 ? known : known.filter((name) => wanted.includes(name));
 }
 
-function pickNode(wanted: string): string {
+/** The newest supported Node that `wanted` names. Exits with a message when there is none. */
+export function pickNode(wanted: string): string {
   const version = nodeVersions.findLast((known) => known === wanted || known.startsWith(`${wanted}.`));
   return version ?? fail(`--node ${wanted} is none of ${nodeVersions.join(", ")}`);
 }
