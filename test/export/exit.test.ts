@@ -183,7 +183,11 @@ describe("what is sent at exit", () => {
     const { stdout } = await runApp(
       app("", {
         preload: "node-options",
-        files: { "extra.cjs": 'console.log("preloaded", require("node:worker_threads").isMainThread);' },
+        files: {
+          // Not console.log: what a thread writes is not shown.
+          "extra.cjs":
+            'require("node:fs").writeSync(1, `preloaded ${require("node:worker_threads").isMainThread}\\n`);',
+        },
         nodeArgs: ["--require", "./extra.cjs"],
       }),
     );
