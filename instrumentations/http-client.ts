@@ -163,6 +163,15 @@ function patchRequests(kit: Kit, begin: Begin): void {
   );
   kit.wrap(
     prototype,
+    "onSocket",
+    (original) =>
+      function (this: HttpRequest): unknown {
+        exchanges.get(this)?.onAssigned();
+        return Reflect.apply(original, this, arguments);
+      },
+  );
+  kit.wrap(
+    prototype,
     "_storeHeader",
     (original) =>
       function (this: HttpRequest, firstLine: string, headers: unknown): unknown {
@@ -267,6 +276,11 @@ class HttpExchange extends ClientExchange implements BodyObserver {
     }
   }
 
+  /** A connection, or the beginning of one. */
+  onAssigned(): void {
+    this.socketAt = now();
+  }
+
   onHeadersFinal(): void {
     this.headersFinalAt = now();
   }
@@ -322,8 +336,9 @@ class HttpExchange extends ClientExchange implements BodyObserver {
   }
 
   private onSocket(socket: Socket): void {
-    this.socketAt = now();
-    if (socket.connecting) this.connection = watchConnection(socket);
+    // It was there before the request had been constructed, which is when we heard of it.
+    if (this.socketAt === NEVER) this.socketAt = this.call.startMillis;
+    if (socket.connecting) this.connection = watchConnection(socket, this.socketAt);
   }
 
   private onHeaders(response: IncomingMessage): void {

@@ -168,7 +168,8 @@ class RequestTracer {
   private onConnect(socket: Socket): void {
     if (!this.expectsSocket) return;
     this.expectsSocket = false;
-    if (freshConnections.get(socket) === undefined) freshConnections.set(socket, { times: watchConnection(socket) });
+    if (freshConnections.get(socket) === undefined)
+      freshConnections.set(socket, { times: watchConnection(socket, now()) });
   }
 
   /** Of one copy of undici. */

@@ -192,8 +192,8 @@ export class ConnectionTimes {
 }
 
 /** Watches a socket that is about to connect: three listeners, once a connection, gone when it is there. */
-export function watchConnection(socket: Socket): ConnectionTimes {
-  const times = new ConnectionTimes(now());
+export function watchConnection(socket: Socket, startedAt: number): ConnectionTimes {
+  const times = new ConnectionTimes(startedAt);
   const onLookup = (): void => {
     times.lookedUpAt = now();
   };
