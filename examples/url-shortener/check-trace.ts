@@ -40,8 +40,9 @@ export function missingFrom(trace: readonly ReceivedSpan[], link: { id: string; 
 /** Ten operations in eleven spans: the call of analytics is seen from both sides. */
 function wholeTrace({ id, url, user }: { id: string; url: string; user: string }): Expected {
   const parameter = (index: number): string => `${semconv.DB_QUERY_PARAMETER_PREFIX}${index}`;
+  const phaseOf = (name: string): string => semconv.TRACEKIT_HTTP_PHASE_PREFIX + name;
   const caller = { [semconv.USER_ID]: user };
-  const message = { ...caller, [semconv.TRACEKIT_MESSAGING_BODY_CONTENT]: new RegExp(`"shortened".*"${id}"`) };
+  const message = { ...caller, [semconv.TRACEKIT_MESSAGING_BODY_CONTENT]: new RegExp(`"${id}".*"shortened"`) };
   const written = { ...caller, [semconv.TRACEKIT_DB_AFFECTED_ROWS]: 1 };
 
   const analytics = expect("analytics", "POST /track", { ...caller, [semconv.HTTP_RESPONSE_STATUS_CODE]: 202 }, [
@@ -49,6 +50,7 @@ function wholeTrace({ id, url, user }: { id: string; url: string; user: string }
     expect("analytics", "POST api.mixpanel.example/track", {
       ...caller,
       [semconv.HTTP_RESPONSE_STATUS_CODE]: 200,
+      ...Object.fromEntries(["dns", "connect", "ttfb", "body"].map((phase) => [phaseOf(phase), /^\d/])),
     }),
   ]);
   const selected = { [parameter(0)]: id, [semconv.DB_RESPONSE_RETURNED_ROWS]: 0 };

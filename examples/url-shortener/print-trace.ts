@@ -48,8 +48,10 @@ export function printTraceLine(spans: readonly ReceivedSpan[], options: PrintOpt
     { text: operationName(span), style: "dim" },
     ...outcome(span).filter((piece) => !piece.long),
   ]);
-  const row = { branches: "", operation: operationName(root), duration: durationOf(root), details: outcome(root) };
-  return printRow({ ...row, details: [...row.details, ...telling] }, 26, options);
+  // What failed below says why the request did.
+  const details = outcome(root).filter(({ text }) => failed.length === 0 || !text.startsWith("✗"));
+  const row = { branches: "", operation: operationName(root), duration: durationOf(root) };
+  return printRow({ ...row, details: [...details, ...telling] }, 26, options);
 }
 
 /** What a reader calls the operation: the span's name, made precise by the key or the host that a low-cardinality name

@@ -25,7 +25,7 @@ app.post("/shorten", async (request, response) => {
   await database.query("INSERT INTO urls (id, url, user_id) VALUES ($1, $2, $3)", [id, url, user.id]);
   await redis.set(`url:${id}`, url, "EX", CACHE_SECONDS);
   await track({ event: "shortened", id, url });
-  await redis.publish("url-events", JSON.stringify({ type: "shortened", id, url }));
+  await redis.publish("url-events", JSON.stringify({ id, type: "shortened", url }));
   response.status(201).json({ id, url });
 });
 
