@@ -28,11 +28,10 @@ function lockAddress(name: string): string {
 async function tryListen(server: Server, address: string): Promise<boolean> {
   const refused = await new Promise<NodeJS.ErrnoException | undefined>((resolve) => {
     server.once("error", resolve);
-    server.listen(address, () => {
-      server.off("error", resolve);
-      resolve(undefined);
-    });
+    server.once("listening", resolve);
+    server.listen(address);
   });
+  server.removeAllListeners("error").removeAllListeners("listening");
   if (refused === undefined) return true;
   if (refused.code !== "EADDRINUSE") throw refused;
   // macOS has neither abstract sockets nor pipes that vanish: the file of a dead owner answers nobody.
