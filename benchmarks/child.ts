@@ -7,6 +7,8 @@ export interface Child {
   ask<Answer>(what: string, order?: object): Promise<Answer>;
   /** The first line on stdout that matches. Rejects like `ask`. */
   line(pattern: RegExp): Promise<RegExpMatchArray>;
+  /** When the process has ended, in whatever way. Never rejects. */
+  readonly ended: Promise<void>;
   stop(): void;
 }
 
@@ -33,7 +35,7 @@ export function startChild(
   let stopped = false;
   const waiting = new Map<number, { resolve: (answer: never) => void; reject: (error: Error) => void }>();
   const watchers = new Set<() => void>();
-  let ended: Error | undefined;
+  let failure: Error | undefined;
 
   child.stdout?.setEncoding("utf8").on("data", (text: string) => {
     stdout += text;
@@ -52,8 +54,8 @@ export function startChild(
   const describe = (): string => `node ${args.join(" ")}`;
   const fail = (how: string): void => {
     if (stopped) return;
-    ended = new Error(`${describe()} ${how}\n${stdout}${stderr}`);
-    for (const { reject } of waiting.values()) reject(ended);
+    failure = new Error(`${describe()} ${how}\n${stdout}${stderr}`);
+    for (const { reject } of waiting.values()) reject(failure);
     for (const watch of watchers) watch();
   };
   child.once("error", (error) => fail(`did not start: ${error.message}`));
@@ -63,7 +65,7 @@ export function startChild(
   return {
     ask: (what, order = {}) =>
       new Promise((resolve, reject) => {
-        if (ended !== undefined) return reject(ended);
+        if (failure !== undefined) return reject(failure);
         const id = ++lastId;
         waiting.set(id, { resolve, reject });
         child.send({ ...order, id, ask: what });
@@ -72,14 +74,15 @@ export function startChild(
       new Promise((resolve, reject) => {
         const watch = (): void => {
           const match = pattern.exec(stdout.slice(0, stdout.lastIndexOf("\n") + 1));
-          if (match === null && ended === undefined) return;
+          if (match === null && failure === undefined) return;
           watchers.delete(watch);
           if (match !== null) resolve(match);
-          else reject(ended ?? new Error("unreachable"));
+          else reject(failure ?? new Error("unreachable"));
         };
         watchers.add(watch);
         watch();
       }),
+    ended: new Promise((resolve) => child.once("close", () => resolve())),
     stop() {
       stopped = true;
       if (child.pid !== undefined) signalGroup(child.pid, "SIGKILL");
