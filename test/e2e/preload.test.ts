@@ -41,14 +41,12 @@ describe("an application is traced", () => {
     await app.kill();
   });
 
-  // From Node 22.18 on, Node erases types by itself.
-  test.each(nodeMajor >= 22 ? ["module", "commonjs"] : [])(
+  // From Node 22.18 on, Node erases types by itself; that a file is an ES module it takes from the package, or from its syntax.
+  test.each(nodeMajor >= 22 ? ["module", undefined] : [])(
     "in TypeScript that Node itself strips, in a package of type %s",
     async (type) => {
-      // Types are erased, module syntax is not: `import` makes a file an ES module whatever its package says.
       const app = startApp({
         file: placeFiles({ "app.ts": SHOP_TYPESCRIPT, "package.json": JSON.stringify({ type }) }, "app.ts"),
-        nodeArgs: type === "commonjs" ? ["--disable-warning=MODULE_TYPELESS_PACKAGE_JSON"] : [],
         env: shopEnvironment(receiver.url),
       });
       await expectShopTrace(app, receiver);
