@@ -22,7 +22,7 @@ TRACEKIT_TEST_POSTGRES_URL and TRACEKIT_TEST_REDIS_URL name running servers to u
 
 const USER = "u_42";
 const SECRET = "blue-tram-seven";
-const LONG_URL = "https://nodejs.org/en/learn";
+const TARGET = "https://nodejs.org/en/learn";
 
 /** As many as `sendTraffic` sends. */
 const REQUESTS = 8;
@@ -74,7 +74,7 @@ async function run(): Promise<void> {
   say(
     `\nSend requests of your own; their traces appear here. Ctrl-C ends everything.
   curl -i ${stage.url}/shorten -H 'authorization: Bearer ${USER}.${SECRET}' -H 'content-type: application/json' \\
-    -d '{"url": "${LONG_URL}"}'
+    -d '{"url": "${TARGET}"}'
   curl -i ${stage.url}/${link.id}\n`,
   );
   await showTraces(receiver);
@@ -92,8 +92,8 @@ async function sendTraffic({ url, redisUrl }: Stage): Promise<{ id: string; url:
 
   await get("/unknown");
   // The first of its kind compiles and connects; what a request costs shows in the second.
-  await shorten({ url: LONG_URL });
-  const made = await shorten({ url: LONG_URL });
+  await shorten({ url: TARGET });
+  const made = await shorten({ url: TARGET });
   if (made.status !== 201) throw new Error(`POST /shorten was answered ${made.status}: ${await made.text()}`);
   const link = (await made.json()) as { id: string; url: string };
   await get(`/${link.id}`);
@@ -102,10 +102,10 @@ async function sendTraffic({ url, redisUrl }: Stage): Promise<{ id: string; url:
   await redis.del(`url:${link.id}`);
   redis.disconnect();
   await get(`/${link.id}`);
-  await shorten({ url: LONG_URL, id: link.id });
-  await shorten({ url: LONG_URL }, "guessed");
+  await shorten({ url: TARGET, id: link.id });
+  await shorten({ url: TARGET }, "guessed");
   // A bug to find: nobody checks the length of an id before PostgreSQL does.
-  await shorten({ url: LONG_URL, id: "an-id-longer-than-its-column" });
+  await shorten({ url: TARGET, id: "an-id-longer-than-its-column" });
   return link;
 }
 

@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import { repositoryRoot } from "../support/built.ts";
 import { startApp } from "../support/run-app.ts";
 import type { App } from "../support/run-app.ts";
+import { makeTrackedFolder, removeTrackedFolder } from "../support/started.ts";
 
 const TIMEOUT = 180_000;
 
@@ -51,7 +52,7 @@ describe("npm run demo", () => {
     "shows the traces of further requests, and at Ctrl-C leaves no process and no folder",
     { timeout: TIMEOUT },
     async () => {
-      const folder = mkdtempSync(join(tmpdir(), "tracekit-demo-"));
+      const folder = makeTrackedFolder(join(tmpdir(), "tracekit-demo-"));
       chmodSync(folder, 0o755);
       // Without the servers of the test run it starts, and has to stop, its own.
       const app = demo([], { TMPDIR: folder });
@@ -66,7 +67,7 @@ describe("npm run demo", () => {
       for (let waited = 0; started.some(isAlive) && waited < 10_000; waited += 100) await sleep(100);
       expect(started.filter(isAlive)).toEqual([]);
       expect(ours(folder)).toEqual([]);
-      rmSync(folder, { recursive: true });
+      removeTrackedFolder(folder);
     },
   );
 });
