@@ -16,6 +16,7 @@ import {
   cancelExchange,
   ClientExchange,
   type ConnectionTimes,
+  endUnread,
   failExchange,
   finishExchange,
   isCancellation,
@@ -336,7 +337,9 @@ class UndiciExchange extends ClientExchange {
   }
 
   onError(error: unknown): void {
-    if (isCancellation(error)) cancelExchange(this.call);
+    // Whatever `fetch` gave was dropped before anybody read it.
+    if (this.isWatched && error === "Response object has been garbage collected") endUnread(this.call);
+    else if (isCancellation(error)) cancelExchange(this.call);
     else this.call.fail(error);
     this.release();
   }

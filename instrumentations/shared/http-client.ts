@@ -390,7 +390,8 @@ function endAllUnread(): void {
   for (const call of unread) endUnread(call);
 }
 
-function endUnread(call: OperationCall<ClientExchange>): void {
+/** The span of a watched response ends, as of the last chunk that arrived. */
+export function endUnread(call: OperationCall<ClientExchange>): void {
   unread.delete(call);
   call.endMillis = call.state.lastChunkAt;
   call.succeed();

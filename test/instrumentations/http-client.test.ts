@@ -164,10 +164,12 @@ describe.each(["esm", "cjs"] as const)("node:http and node:https as clients, in 
     expect(phasesOf(spanIn("second on a connection"))).toEqual(["ttfb", "body"]);
     expect(phasesOf(spanIn("body at the end"))).toEqual(["send", "ttfb", "body"]);
     expect(phasesOf(spanIn("answer before the body"))).toEqual(["ttfb", "body"]);
-    const slow = spanIn("slow").attributes;
-    expect(slow["tracekit.http.phase.ttfb"]).toBeGreaterThan(50);
-    expect(slow["tracekit.http.phase.body"]).toBeGreaterThan(30);
-    expect(spanIn("queued C").attributes["tracekit.http.phase.queue"]).toBeGreaterThan(150);
+    // The server takes 60 + 40 ms; a busy machine may see parts of it late.
+    const phase = (scenario: string, name: string): number =>
+      spanIn(scenario).attributes[`tracekit.http.phase.${name}`] as number;
+    expect(phase("slow", "ttfb")).toBeGreaterThan(30);
+    expect(phase("slow", "ttfb") + phase("slow", "body")).toBeGreaterThan(80);
+    expect(phase("queued C", "queue")).toBeGreaterThan(100);
   });
 
   test("bodies are recorded as text within the budget, whichever way they are written", () => {
