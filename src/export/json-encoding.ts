@@ -1,25 +1,26 @@
 import type { AttributeValue } from "@opentelemetry/api";
+import type { AttributeBlock } from "../trace/attributes.ts";
 import { toHrTime } from "../trace/clock.ts";
+import { wordToHex } from "../trace/ids.ts";
 import type { InstrumentationScope } from "../trace/pipeline.ts";
-import type { Span } from "../trace/span.ts";
+import type { Span, SpanEvent, SpanLink } from "../trace/span.ts";
 import type { Chunk } from "./chunk.ts";
 import { type Encoding, type ScopeSpans, toFlags } from "./encoding.ts";
 
 /**
  * OTLP/JSON: ids are hex, 64-bit integers are strings, enumerations are numbers, names are lowerCamelCase.
- * Source: OTLP specification, "JSON Protobuf Encoding".
+ * Source: OTLP specification, "JSON Protobuf Encoding". Text is joined: making it by JSON.stringify of objects
+ * took half as long again (18 against 12 µs a span on Node 24, on a slow machine where protobuf takes 2.5).
  */
 export function createJsonEncoding(resource: Readonly<Record<string, unknown>>): Encoding {
-  const head = `{"resourceSpans":[{"resource":${JSON.stringify({ attributes: toKeyValues(Object.entries(resource).flat()) })},"scopeSpans":[`;
+  const head = `{"resourceSpans":[{"resource":{"attributes":[${keyValues(Object.entries(resource).flat())}]},"scopeSpans":[`;
   return {
     append(chunk: Chunk, span: Span): void {
       const start = chunk.length;
-      const text = stringify(toSpan(span));
+      const text = start === 0 ? toSpan(span) : `,${toSpan(span)}`;
       const byteLength = Buffer.byteLength(text);
-      chunk.reserve(start, byteLength + 1);
-      let at = start;
-      if (at !== 0) chunk.bytes[at++] = 0x2c;
-      chunk.length = at + chunk.bytes.write(text, at, byteLength, "utf8");
+      chunk.reserve(start, byteLength);
+      chunk.length = start + chunk.bytes.write(text, start, byteLength, "utf8");
     },
     assemble(scopes: readonly ScopeSpans[]): Uint8Array[] {
       const body: Uint8Array[] = [];
@@ -34,58 +35,41 @@ export function createJsonEncoding(resource: Readonly<Record<string, unknown>>):
   };
 }
 
-/** Half a surrogate pair, which JSON.stringify escapes and strict parsers refuse together with the whole request, becomes U+FFFD. */
-function stringify(value: unknown): string {
-  const text = JSON.stringify(value);
-  return /\\ud[89a-f]/.test(text)
-    ? JSON.stringify(value, (_key, item: unknown) =>
-        typeof item === "string" ? item.replace(/\p{Surrogate}/gu, "\ufffd") : item,
-      )
-    : text;
-}
-
 function scopeHead({ name, version, schemaUrl }: InstrumentationScope): string {
-  const schema = schemaUrl ? `"schemaUrl":${JSON.stringify(schemaUrl)},` : "";
-  return `{${schema}"scope":${JSON.stringify({ name, version })},"spans":[`;
+  const schema = schemaUrl ? `"schemaUrl":${quote(schemaUrl)},` : "";
+  return `{${schema}"scope":{"name":${quote(name)},"version":${quote(version ?? "")}},"spans":[`;
 }
 
-function toSpan(span: Span): unknown {
-  const { traceId, spanId, traceState } = span.spanContext();
-  const entries: Array<string | AttributeValue> = [];
-  for (const block of [span.block0, span.block1, span.block2]) {
-    block?.keys.forEach((key, index) => entries.push(key, block.values[index] as AttributeValue));
+function toSpan(span: Span): string {
+  const { traceState, block0, block1, block2, eventList, linkList } = span;
+  let attributes = block0 === undefined ? "" : blockOf(block0) + blockOf(block1) + blockOf(block2);
+  if (span.entries !== undefined && span.entries.length > 0) attributes += `${keyValues(span.entries)},`;
+  let text = `{"traceId":"${wordToHex(span.traceWord0)}${wordToHex(span.traceWord1)}${wordToHex(span.traceWord2)}${wordToHex(span.traceWord3)}","spanId":"${wordToHex(span.spanWord0)}${wordToHex(span.spanWord1)}"`;
+  if ((span.parentWord0 | span.parentWord1) !== 0) {
+    text += `,"parentSpanId":"${wordToHex(span.parentWord0)}${wordToHex(span.parentWord1)}"`;
   }
-  if (span.entries !== undefined) for (const entry of span.entries) entries.push(entry);
-  return {
-    traceId,
-    spanId,
-    traceState: traceState?.serialize(),
-    parentSpanId: span.parentSpanContext?.spanId,
-    flags: toFlags(span.flags, span.parentIsRemote),
-    name: String(span.name),
-    kind: span.kind + 1,
-    startTimeUnixNano: toNanos(span.startMillis),
-    endTimeUnixNano: toNanos(span.endMillis),
-    attributes: toKeyValues(entries),
-    droppedAttributesCount: span.droppedAttributesCount,
-    events: span.eventList?.map((event) => ({
-      timeUnixNano: toNanos(event.time),
-      name: String(event.name),
-      attributes: toKeyValues(event.entries),
-      droppedAttributesCount: event.droppedAttributesCount,
-    })),
-    droppedEventsCount: span.droppedEventsCount,
-    links: span.linkList?.map(({ context, entries: linkEntries, droppedAttributesCount }) => ({
-      traceId: toId(context.traceId, 32),
-      spanId: toId(context.spanId, 16),
-      traceState: context.traceState?.serialize(),
-      flags: toFlags(context.traceFlags, context.isRemote === true),
-      attributes: toKeyValues(linkEntries),
-      droppedAttributesCount,
-    })),
-    droppedLinksCount: span.droppedLinksCount,
-    status: { code: span.statusCode, message: span.statusMessage },
-  };
+  if (traceState !== undefined) text += `,"traceState":${quote(traceState.serialize())}`;
+  text += `,"flags":${toFlags(span.flags, span.parentIsRemote)},"name":${quote(span.name)},"kind":${(span.kind + 1) & 127},"startTimeUnixNano":"${toNanos(span.startMillis)}","endTimeUnixNano":"${toNanos(span.endMillis)}"`;
+  if (attributes !== "") text += `,"attributes":[${attributes.slice(0, -1)}]`;
+  if (eventList !== undefined) text += `,"events":[${eventList.map(toEvent).join()}]`;
+  if (linkList !== undefined) text += `,"links":[${linkList.map(toLink).join()}]`;
+  text += dropped("Attributes", span.droppedAttributesCount);
+  text += dropped("Events", span.droppedEventsCount) + dropped("Links", span.droppedLinksCount);
+  const message = span.statusMessage === undefined ? "" : `,"message":${quote(span.statusMessage)}`;
+  return `${text},"status":{"code":${span.statusCode & 127}${message}}}`;
+}
+
+function dropped(what: string, count: number): string {
+  return count === 0 ? "" : `,"dropped${what}Count":${count}`;
+}
+
+function toEvent({ name, time, entries, droppedAttributesCount }: SpanEvent): string {
+  return `{"timeUnixNano":"${toNanos(time)}","name":${quote(name)},"attributes":[${keyValues(entries)}]${dropped("Attributes", droppedAttributesCount)}}`;
+}
+
+function toLink({ context, entries, droppedAttributesCount }: SpanLink): string {
+  const traceState = context.traceState === undefined ? "" : `,"traceState":${quote(context.traceState.serialize())}`;
+  return `{"traceId":"${toId(context.traceId, 32)}","spanId":"${toId(context.spanId, 16)}"${traceState},"flags":${toFlags(context.traceFlags, context.isRemote === true)},"attributes":[${keyValues(entries)}]${dropped("Attributes", droppedAttributesCount)}}`;
 }
 
 /** A linked context is the application's own object. */
@@ -99,28 +83,51 @@ function toNanos(time: number): string {
   return `${seconds}${String(nanos).padStart(9, "0")}`;
 }
 
-function toKeyValues(entries: ReadonlyArray<unknown>): unknown[] {
-  const pairs: unknown[] = [];
-  for (let index = 0; index < entries.length; index += 2) {
-    pairs.push({ key: entries[index], value: toAnyValue(entries[index + 1]) });
+/** With a comma behind it. */
+function blockOf(block: AttributeBlock | undefined): string {
+  if (block === undefined || block.keys.length === 0) return "";
+  let text = blockTexts.get(block);
+  if (text === undefined) {
+    const entries: Array<string | AttributeValue> = [];
+    block.keys.forEach((key, index) => entries.push(key, block.values[index] as AttributeValue));
+    text = `${keyValues(entries)},`;
+    blockTexts.set(block, text);
   }
-  return pairs;
+  return text;
 }
 
-function toAnyValue(value: unknown): unknown {
+const blockTexts = new WeakMap<AttributeBlock, string>();
+
+function keyValues(entries: ReadonlyArray<unknown>): string {
+  let text = "";
+  for (let index = 0; index < entries.length; index += 2) {
+    text += `${index === 0 ? "" : ","}{"key":${quote(entries[index] as string)},"value":${toAnyValue(entries[index + 1])}}`;
+  }
+  return text;
+}
+
+function toAnyValue(value: unknown): string {
   switch (typeof value) {
     case "string":
-      return { stringValue: value };
+      return `{"stringValue":${quote(value)}}`;
     case "boolean":
-      return { boolValue: value };
+      return `{"boolValue":${value}}`;
     case "number":
+      if (Number.isSafeInteger(value)) return `{"intValue":"${value}"}`;
       // BigInt: past 2^53 a number prints rounded digits.
-      if (Number.isInteger(value) && value >= -(2 ** 63) && value < 2 ** 63) {
-        return { intValue: BigInt(value).toString() };
-      }
+      if (Number.isInteger(value) && value >= -(2 ** 63) && value < 2 ** 63) return `{"intValue":"${BigInt(value)}"}`;
       // JSON has no NaN and no Infinity; protobuf's JSON mapping names them.
-      return { doubleValue: Number.isFinite(value) ? value : String(value) };
+      return `{"doubleValue":${Number.isFinite(value) ? value : `"${value}"`}}`;
     default:
-      return Array.isArray(value) ? { arrayValue: { values: value.map(toAnyValue) } } : {};
+      return Array.isArray(value) ? `{"arrayValue":{"values":[${Array.from(value, toAnyValue).join()}]}}` : "{}";
   }
+}
+
+// oxlint-disable-next-line no-control-regex
+const NEEDS_CARE = /["\\\u0000-\u001f\ud800-\udfff]/;
+
+/** Half a surrogate pair, which strict parsers refuse together with the whole request, becomes U+FFFD. */
+function quote(value: string): string {
+  const text = String(value);
+  return NEEDS_CARE.test(text) ? JSON.stringify(text.replace(/\p{Surrogate}/gu, "\ufffd")) : `"${text}"`;
 }
