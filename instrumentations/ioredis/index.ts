@@ -290,7 +290,7 @@ const commandOperation: Operation<unknown, RedisCommand> = {
   finish(span, reply, call, capture) {
     describeReply(span, call.state, call.args, reply, capture);
   },
-  fail: recordRedisFailure,
+  fail: (span, error, call) => recordRedisFailure(span, error, call.state),
 };
 
 /** The name under which the application defined the script with this hash. */
@@ -353,16 +353,17 @@ function batchOperation(pubSub: PubSub): Operation<unknown, BatchState> {
       if (tally.wanted > 0) addHits(span, tally.hits, tally.wanted);
       if (tally.failed > 0) span.attribute(TRACEKIT_DB_FAILED_COMMANDS, tally.failed);
       if (execError !== undefined) {
-        if (tally.failed > 0) recordRedisException(span, tally.firstError);
+        if (tally.failed > 0) recordRedisException(span, tally.firstError, tally.firstFailed);
         recordRedisFailure(span, execError);
-      } else if (tally.failed > 0 && tally.failed === results.length) recordRedisFailure(span, tally.firstError);
-      else if (tally.failed > 0) {
+      } else if (tally.failed > 0 && tally.failed === results.length) {
+        recordRedisFailure(span, tally.firstError, tally.firstFailed);
+      } else if (tally.failed > 0) {
         const code = replyErrorCode(tally.firstError);
         if (code !== undefined) span.attribute(DB_RESPONSE_STATUS_CODE, code);
-        recordRedisException(span, tally.firstError);
+        recordRedisException(span, tally.firstError, tally.firstFailed);
       }
     },
-    fail: recordRedisFailure,
+    fail: (span, error) => recordRedisFailure(span, error),
   };
 }
 
@@ -372,15 +373,18 @@ class Tally {
   wanted = 0;
   failed = 0;
   firstError: unknown = undefined;
+  firstFailed: RedisCommand | undefined = undefined;
 
   add(command: Command | undefined, error: unknown, reply: unknown): void {
     if (command === undefined) return;
+    const description = redisCommand(command.name);
     if (error) {
-      this.failed++;
-      this.firstError ??= error;
+      if (this.failed++ === 0) {
+        this.firstError = error;
+        this.firstFailed = description;
+      }
       return;
     }
-    const description = redisCommand(command.name);
     const wanted = itemsWanted(description, command.args, reply);
     if (wanted === 0) return;
     this.wanted += wanted;

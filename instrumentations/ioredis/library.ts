@@ -1,5 +1,5 @@
 import type { RedisText } from "../shared/redis-commands.ts";
-import { errorPrefix, withoutArguments } from "../shared/redis-commands.ts";
+import { errorPrefix, type RedisCommand, withoutArguments } from "../shared/redis-commands.ts";
 import { errorType } from "../../src/instrumentation/errors.ts";
 import type { OperationSpan } from "../../src/instrumentation/operation.ts";
 import type { OperationCall } from "../../src/instrumentation/trace-operation.ts";
@@ -160,23 +160,22 @@ export function replyErrorCode(error: unknown): string | undefined {
   return error instanceof Error && error.name === "ReplyError" ? errorPrefix(error.message) : undefined;
 }
 
-/** Marks a span as failed by an error reply or an error of the client. */
-export function recordRedisFailure(span: OperationSpan, error: unknown): void {
+/** Marks a span as failed by an error reply or an error of the client. `command`: whose error it is. */
+export function recordRedisFailure(span: OperationSpan, error: unknown, command?: RedisCommand): void {
   const code = replyErrorCode(error);
   if (code !== undefined) span.attribute(DB_RESPONSE_STATUS_CODE, code);
-  span.fail(code ?? errorType(error), error instanceof Error ? withoutArguments(error.message) : undefined);
-  recordRedisException(span, error);
+  const message = error instanceof Error ? withoutArguments(error.message, command) : undefined;
+  span.fail(code ?? errorType(error), message);
+  recordRedisException(span, error, command);
 }
 
 /** The `exception` event of an error whose message may repeat a command's arguments. */
-export function recordRedisException(span: OperationSpan, error: unknown): void {
-  if (!(error instanceof Error)) {
-    if (error !== undefined && error !== null) span.recordException(String(error));
-    return;
-  }
-  span.recordException({
-    name: error.name,
-    message: withoutArguments(error.message),
-    stack: withoutArguments(error.stack ?? ""),
-  });
+export function recordRedisException(span: OperationSpan, error: unknown, command?: RedisCommand): void {
+  if (error instanceof Error) {
+    span.recordException({
+      name: error.name,
+      message: withoutArguments(error.message, command),
+      stack: withoutArguments(error.stack ?? "", command),
+    });
+  } else if (error !== undefined && error !== null) span.recordException(String(error));
 }

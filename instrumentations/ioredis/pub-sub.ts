@@ -448,7 +448,7 @@ function publishOperation(
     finish(span, receivers) {
       if (typeof receivers === "number") span.attribute(TRACEKIT_MESSAGING_RECEIVERS, receivers);
     },
-    fail: recordRedisFailure,
+    fail: (span, error) => recordRedisFailure(span, error),
   };
 }
 

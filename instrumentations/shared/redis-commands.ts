@@ -336,17 +336,21 @@ export function errorPrefix(message: string): string | undefined {
   return /^[A-Z][A-Z0-9_]{0,40}(?= |$)/.exec(message)?.[0];
 }
 
-/** An error reply's text without the arguments the server repeats in it. */
-export function withoutArguments(message: string): string {
-  const start = message.indexOf(", with args beginning with:");
-  if (start === -1) return message;
-  const end = message.indexOf("\n", start);
-  return end === -1 ? message.slice(0, start) : message.slice(0, start) + message.slice(end);
+/**
+ * The text (or stack) of an error reply without the arguments the server repeats in it: those of an unknown command, and
+ * any of a command that shows none.
+ */
+export function withoutArguments(message: string, command: RedisCommand | undefined): string {
+  const firstLine = /^.*/.exec(message)?.[0] ?? "";
+  const showsNone = command !== undefined && command.lead === "" && command.rest === "";
+  const start = firstLine.search(showsNone ? /['"]/ : /, with args beginning with:/);
+  return start === -1 ? message : message.slice(0, start) + message.slice(firstLine.length);
 }
 
 function optionText(argument: RedisText): string {
   const option = typeof argument === "string" ? argument : shown(argument);
-  return option.length <= 42 && (NUMBER.test(option) || OPTIONS.has(option.toUpperCase())) ? option : "?";
+  if (option.length > 42) return "?";
+  return OPTIONS.has(option) || NUMBER.test(option) || OPTIONS.has(option.toUpperCase()) ? option : "?";
 }
 
 /** The start of a key, field or channel as text. */
@@ -374,7 +378,7 @@ function timeToLive({ cache, lead }: RedisCommand, args: readonly RedisText[]): 
     default:
       for (let index = lead.length; index < args.length - 1; index++) {
         const option = args[index];
-        if (typeof option !== "string" || option.length > 4) continue;
+        if (typeof option !== "string" || (option.length !== 2 && option.length !== 4)) continue;
         switch (option.toUpperCase()) {
           case "EX":
             return seconds(args[index + 1], 1000, 0);
@@ -512,21 +516,20 @@ function isSecretName(name: RedisText | undefined, capture: Capture): boolean {
   return namesSecret(text, capture) || capture.key(text) !== text;
 }
 
-/** A part of the key names what its value is: "user:42:password". (What follows such a part, `Capture.key` hides.) */
+/**
+ * The last part of the key names what its value is: "user:42:password". (What follows an earlier such part, `Capture.key`
+ * hides.) With a digit it is an identifier: asking about each of those would only fill the memory of names.
+ */
 function namesSecret(key: string, capture: Capture): boolean {
-  let start = 0;
-  // Parts with digits are identifiers: asking about each would only fill the memory of names.
-  let isWord = true;
-  for (let index = 0; index <= key.length; index++) {
-    const code = key.charCodeAt(index);
-    // ":" "." "/" "|" and the end.
-    if (code === 58 || code === 46 || code === 47 || code === 124 || index === key.length) {
-      if (isWord && index - start > 2 && capture.isSensitiveName(key.slice(start, index))) return true;
-      start = index + 1;
-      isWord = true;
-    } else if (code >= 48 && code <= 57) isWord = false;
+  let start = key.length;
+  while (start > 0) {
+    const code = key.charCodeAt(start - 1);
+    if (code >= 48 && code <= 57) return false;
+    // "#" "." "/" ":" "|"
+    if (code === 58 || code === 46 || code === 47 || code === 35 || code === 124) break;
+    start--;
   }
-  return false;
+  return key.length - start > 2 && capture.isSensitiveName(key.slice(start));
 }
 
 /** Several named values as one JSON text within the budget. */

@@ -1,5 +1,3 @@
-import { createHash } from "node:crypto";
-
 /*
  * How trace context travels beside a Redis message. Redis pub/sub has no headers and the payload belongs to the
  * application, so the context is a message of its own: the publisher sends it to a companion channel right before the
@@ -46,6 +44,8 @@ export function digestOf(payload: string | Uint8Array): string {
   // A few units more than bytes needed, so that no cut surrogate pair is among them.
   const start = typeof payload === "string" ? Buffer.from(payload.slice(0, DIGESTED_BYTES + 4)) : payload;
   const size = typeof payload === "string" ? Buffer.byteLength(payload) : payload.byteLength;
+  // Not imported: this file may be part of the core, and loading node:crypto takes as long as all of that.
+  const { createHash } = process.getBuiltinModule("node:crypto");
   const hash = createHash("sha1").update(start.subarray(0, DIGESTED_BYTES)).digest("base64").slice(0, 22);
   return `${size}.${hash}`;
 }
