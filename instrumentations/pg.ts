@@ -10,7 +10,8 @@
  * - A query that pg never settles (removed by `client.cancel()`, or its callback dropped) has no span.
  * - A cursor or stream that is neither read to its end nor closed has no span until its connection ends.
  * - Bound parameters are read when `query()` is called; an object with `toPostgres` is named, not converted twice.
- * - Before pg 8.22 a query config is not written to (pg did: `callback`, `values`), as in later versions.
+ * - Up to 8.23.0 pg writes `values` and `callback` into the config object it is given. Traced, it leaves it alone, as later
+ *   versions do.
  */
 import type { Capture } from "../src/capture/capture.ts";
 import { cutToBytes } from "../src/capture/cut.ts";
@@ -71,7 +72,7 @@ function patchClient(Client: any, kit: Kit): void {
   const { owner, tracing } = kit;
   const bound = kit.bind(queryOperation);
   const boundConnect = kit.bind(connectOperation);
-  // Since 8.11 pg replaces the stack of a rejected query by one that leads to the caller.
+  // Newer versions (8.11.3, not yet 8.11.0) replace the stack of a rejected query by one that leads to the caller.
   const showsCaller = String(Client.prototype.query).includes("captureStackTrace");
   const writesToConfig = isConfigWritten(Client.Query);
 
@@ -315,17 +316,17 @@ function findCallback(config: any, values: unknown, callback: unknown): unknown 
   return typeof config === "string" ? undefined : config.callback;
 }
 
-/** Up to 8.21 pg writes the arguments of `query()` into the application's config. */
+/** Up to 8.23.0 pg writes the arguments of `query()` into the application's config. */
 function isConfigWritten(Query: any): boolean {
   const config = { text: "" };
   Reflect.construct(Query, [config, undefined, () => {}]);
   return "callback" in config;
 }
 
-function withCallback(config: object, callback: AnyFunction): object {
-  return Object.create(config, {
-    callback: { value: callback, configurable: true, enumerable: true, writable: true },
-  }) as object;
+/** All that these versions read of a config. Nothing that inherits from it: a getter may depend on private fields. */
+function withCallback(config: any, callback: AnyFunction): object {
+  const { text, values, name, rows, rowMode, types, binary, portal, queryMode, query_timeout } = config;
+  return { text, values, name, rows, rowMode, types, binary, portal, queryMode, query_timeout, callback };
 }
 
 function bindTo(tracing: Tracing, context: TraceContext, callback: AnyFunction): AnyFunction {
