@@ -192,7 +192,7 @@ export const VARIABLES = [
     type: "enum",
     values: ["http/protobuf", "http/json", "grpc"],
     default: "http/protobuf",
-    description: "Encoding and transport. `grpc` needs `@opentelemetry/exporter-trace-otlp-grpc` beside Tracekit.",
+    description: "Encoding and transport.",
   },
   {
     group: "Export",
@@ -316,7 +316,7 @@ export const VARIABLES = [
     name: "OTEL_BSP_SCHEDULE_DELAY",
     type: "millis",
     default: "5000",
-    shownDefault: "1000 for `http/protobuf`, otherwise 5000",
+    shownDefault: "`1000`",
     description: "Longest time a span waits for a batch.",
   },
   {
