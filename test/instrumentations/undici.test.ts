@@ -59,7 +59,8 @@ async function run(options: {
     told: result.stdout
       .trim()
       .split("\n")
-      .map((line) => JSON.parse(line) as Told),
+      .map((line) => JSON.parse(line) as Told)
+      .toSorted((a, b) => a.name.localeCompare(b.name)),
     spans: [...receiver.spans],
     bytes: Buffer.concat(receiver.requests.map(({ body }) => body)),
     received: [...target.received],
