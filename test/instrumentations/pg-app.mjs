@@ -197,7 +197,8 @@ async function main() {
     const onUnhandled = (reason, promise) => unhandled.push([reason.code, promise === failing]);
     process.on("unhandledRejection", onUnhandled);
     const failing = client.query("SELECT unhandled");
-    await sleep(200);
+    for (let tries = 0; unhandled.length === 0 && tries < 100; tries++) await sleep(20);
+    await sleep(20);
     process.off("unhandledRejection", onUnhandled);
     note(unhandled);
   });
@@ -212,13 +213,13 @@ async function main() {
 
   await scenario("order of events", async (note) => {
     const order = [];
-    client.once("drain", () => order.push("drain"));
+    const drained = new Promise((resolve) => client.once("drain", () => resolve(order.push("drain"))));
     const first = client.query("SELECT 1 AS first").then(() => order.push("first"));
     client.query("SELECT 2 AS second", () => order.push("second"));
     const third = client.query("SELECT 3 AS third");
     third.then(() => order.push("third, 1")).then(() => order.push("third, 2"));
     await Promise.all([first, third.then(() => order.push("third, again"))]);
-    await sleep(50);
+    await drained;
     note(order);
   });
 
@@ -394,7 +395,7 @@ async function main() {
     note(pool.connect((error) => describe(error).message));
   });
 
-  const impatient = new pg.Pool({ ...options, max: 1, connectionTimeoutMillis: 100 });
+  const impatient = new pg.Pool({ ...options, max: 1, connectionTimeoutMillis: 1000 });
   await scenario("pool timeout", async (note) => {
     const held = await impatient.connect();
     await impatient.query("SELECT 1 AS never_sent").catch((error) => note(describe(error)));
