@@ -224,7 +224,7 @@ export class PubSub {
     const values = args.slice(1);
     for (const listener of listeners) {
       const returned: unknown = Reflect.apply(listener, emitter, values);
-      if (returned instanceof Promise && isAsync(listener)) delivery.watch(returned);
+      if (returned instanceof Promise && isAsync(listener as () => unknown)) delivery.watch(returned);
     }
     return listeners.length > 0;
   }
@@ -527,9 +527,13 @@ function sizeOf(body: RedisText): number {
 
 const AsyncFunction = (async () => {}).constructor;
 
+/** What `once` makes of a listener: another function on Node 24 than before. */
+const onceWrapper = new EventEmitter().once("message", () => {}).rawListeners("message")[0] as () => unknown;
+const onceSource = onceWrapper.toString();
+
 /** Is this an async function, or Node's `once` around one? */
-function isAsync(listener: unknown): boolean {
+function isAsync(listener: () => unknown): boolean {
   if (listener instanceof AsyncFunction) return true;
-  const { name, listener: inner } = listener as { name?: unknown; listener?: unknown };
-  return name === "bound onceWrapper" && inner instanceof AsyncFunction;
+  const inner: unknown = (listener as { listener?: unknown }).listener;
+  return inner instanceof AsyncFunction && listener.name === onceWrapper.name && listener.toString() === onceSource;
 }

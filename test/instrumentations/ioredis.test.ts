@@ -1,9 +1,10 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { repositoryRoot } from "../support/built.ts";
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
 import { runApp, startApp } from "../support/run-app.ts";
+import { makeTrackedFolder, removeTrackedFolder } from "../support/started.ts";
 
 const source = readFileSync(join(import.meta.dirname, "ioredis-app.mjs"), "utf8");
 const redisUrl = (): string => process.env["TRACEKIT_TEST_REDIS_URL"] as string;
@@ -31,11 +32,12 @@ let receiver: OtlpReceiver;
 let folderOf5: string;
 beforeAll(async () => {
   receiver = await startOtlpReceiver();
-  folderOf5 = mkdtempSync(join(repositoryRoot, "test/.tmp-ioredis5-"));
+  mkdirSync(join(repositoryRoot, "test/.tmp"), { recursive: true });
+  folderOf5 = makeTrackedFolder(join(repositoryRoot, "test/.tmp/ioredis5-"));
   cpSync(join(repositoryRoot, "node_modules/ioredis5"), join(folderOf5, "node_modules/ioredis"), { recursive: true });
 });
 afterAll(async () => {
-  rmSync(folderOf5, { recursive: true, force: true });
+  removeTrackedFolder(folderOf5);
   await receiver.close();
 });
 
