@@ -111,13 +111,10 @@ export function installExitHooks(
 
   process.on("exit", onExit);
   process.on("uncaughtExceptionMonitor", onUncaught);
-  // A worker thread gets no signals, and may not listen for them.
-  const hasSignals = process.getBuiltinModule("node:worker_threads").isMainThread;
-  if (hasSignals) {
-    for (const signal of SIGNALS) if (process.listenerCount(signal) === 0) setSignalListener(signal, true);
-    process.on("newListener", onNewListener);
-    process.on("removeListener", onRemoveListener);
-  }
+  // Also in a worker thread, which never hears a signal: to ask whether this is one takes a module and a millisecond at start.
+  for (const signal of SIGNALS) if (process.listenerCount(signal) === 0) setSignalListener(signal, true);
+  process.on("newListener", onNewListener);
+  process.on("removeListener", onRemoveListener);
 
   return {
     remove() {
