@@ -128,9 +128,9 @@ async function main() {
     closed.disconnect();
     await once(closed, "end");
     await caught(closed.get("a"));
-    const slow = open({ commandTimeout: 30 });
+    const slow = open({ commandTimeout: 1000 });
     await once(slow, "ready");
-    await caught(slow.blpop("nothing", 1));
+    await caught(slow.blpop("nothing", 5));
   });
 
   await scenario("unhandled rejection", async (note) => {
