@@ -9,6 +9,10 @@ export const OTHER_METHOD = "_OTHER";
 /** A span's name when its method is not known. Source: semantic conventions, HTTP spans, "Name". */
 export const OTHER_METHOD_NAME = "HTTP";
 
+/** Listed headers of few different values: each value is redacted once. */
+const FEW_VALUES: ReadonlySet<string> = new Set(["content-type", "content-encoding", "cache-control"]);
+const MAX_VALUES = 200;
+
 /**
  * The headers that are recorded, as far as `capture.headers` allows any: what explains a request, and nothing that
  * identifies its sender. Names never listed (cookies, authorization) never reach a span. Values are still redacted.
@@ -20,6 +24,9 @@ export class HeaderSelection {
   private readonly places = new Map<string, number>();
   /** Bit n: a listed name has n characters. */
   private readonly lengths: number;
+  /** By place: value → what is recorded of it; undefined where there may be too many values. */
+  private readonly values: ReadonlyArray<Map<string, string[]> | undefined>;
+  private valuesFrom: Capture | undefined = undefined;
   /** In lower case. */
   readonly names: readonly string[];
   readonly keys: readonly string[];
@@ -30,6 +37,7 @@ export class HeaderSelection {
     this.keys = names.map((name) => this.prefix + name);
     this.listed = new Map(names.map((name, index) => [name, index]));
     this.lengths = names.reduce((lengths, name) => lengths | (1 << name.length), 0);
+    this.values = names.map((name) => (FEW_VALUES.has(name) ? new Map<string, string[]>() : undefined));
   }
 
   /** Whether a name of this length may be listed: most names are ruled out before they are read. */
@@ -63,19 +71,35 @@ export class HeaderSelection {
 
   /** All values of one header: a header may be repeated, an attribute may not. */
   private valuesOf(rawHeaders: readonly string[], first: number, place: number, capture: Capture): string[] {
-    const name = this.names[place] as string;
-    const values = [capture.header(name, rawHeaders[first + 1] as string)];
+    let values = this.valueOf(rawHeaders[first + 1] as string, place, capture);
     for (let index = first + 2; index + 1 < rawHeaders.length; index += 2) {
       if (this.placeOf(rawHeaders[index] as string) === place)
-        values.push(capture.header(name, rawHeaders[index + 1] as string));
+        values = values.concat(this.valueOf(rawHeaders[index + 1] as string, place, capture));
     }
     return values;
+  }
+
+  private valueOf(value: string, place: number, capture: Capture): string[] {
+    const name = this.names[place] as string;
+    const known = this.values[place];
+    if (known === undefined) return [capture.header(name, value)];
+    if (this.valuesFrom !== capture) {
+      this.valuesFrom = capture;
+      for (const values of this.values) values?.clear();
+    }
+    let recorded = known.get(value);
+    if (recorded === undefined) {
+      recorded = [capture.header(name, value)];
+      if (known.size < MAX_VALUES && value.length < MAX_VALUES) known.set(value, recorded);
+    }
+    return recorded;
   }
 }
 
 /**
- * A message's header lines as they go out, as `[name, value, …]`, of a selection if one is given; empty before they are final. Read from Node's own text of
- * them, because headers given as an array, or to `writeHead` alone, are in no other place.
+ * A message's header lines as they go out, as `[name, value, …]`, of a selection if one is given; empty before they are
+ * final. Read from Node's own text of them, because headers given as an array, or to `writeHead` alone, are in no other
+ * place.
  */
 export function sentHeaders(message: OutgoingMessage, selection?: HeaderSelection): string[] {
   const { _header: text } = message as unknown as { _header?: string | null };

@@ -81,7 +81,7 @@ export function startExchange(
   span: OperationSpan,
   method: string,
   origin: Origin,
-  url: string,
+  target: string,
   knownMethods: ReadonlySet<string>,
   capture: Capture,
 ): void {
@@ -89,7 +89,7 @@ export function startExchange(
   span.name = isKnown ? method : OTHER_METHOD_NAME;
   span.attributeBlock(origin.attributes(isKnown ? method : OTHER_METHOD));
   if (!isKnown) span.attribute(HTTP_REQUEST_METHOD_ORIGINAL, capture.text(method));
-  span.attribute(URL_FULL, capture.url(url));
+  span.attribute(URL_FULL, origin.toSafeUrl(target, capture));
 }
 
 /** The response is there, or the application has given up on it: what was learnt by then. */
@@ -236,6 +236,7 @@ export class Origin {
   readonly address: string;
   private readonly port: number | undefined;
   private readonly url: string;
+  private safeUrl: string | undefined = undefined;
   private readonly blocks = new Map<string, AttributeBlock>();
 
   constructor(url: string) {
@@ -268,6 +269,13 @@ export class Origin {
   toUrl(target: string): string {
     if (target.startsWith("/")) return this.url + target;
     return target.includes("://") ? target : this.url;
+  }
+
+  /** The same without secrets. What all targets share is looked through once. */
+  toSafeUrl(target: string, capture: Capture): string {
+    if (!target.startsWith("/")) return capture.url(this.toUrl(target));
+    this.safeUrl ??= capture.url(this.url);
+    return this.safeUrl + capture.url(target);
   }
 }
 
