@@ -10,6 +10,7 @@ import type { Installation } from "./install.ts";
 import { describeCommit, describeMachine, reserveCore } from "./machine.ts";
 import { measureWorkload } from "./measure.ts";
 import { parseOptions, plans } from "./options.ts";
+import { measureRate } from "./rate.ts";
 import { toReport } from "./report.ts";
 import type { Run } from "./report.ts";
 import { writeResults } from "./results-file.ts";
@@ -47,6 +48,7 @@ try {
     command: ["npm run bench", ...(args.length > 0 ? ["--", ...args] : [])].join(" "),
     workloads: {},
     startup: {},
+    rate: {},
     install: Object.fromEntries(installations),
   };
   progress(`starting up, ${options.variants.length} variants × ${plan.starts}`);
@@ -55,6 +57,8 @@ try {
     progress(workload);
     run.workloads[workload] = await measureWorkload(bench, workload, options.variants, plan);
   }
+  progress("spans by the second");
+  Object.assign(run.rate, await measureRate(bench, options.variants, plan.rate));
   const report = toReport(run);
   progress("done\n");
   if (options.json) {

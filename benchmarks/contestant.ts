@@ -47,6 +47,8 @@ export interface Received {
   readonly requests: number;
   readonly wireBytes: number;
   readonly bytes: number;
+  /** When the last request came, on this process's clock. */
+  readonly changedAt: number;
 }
 
 /** Starts the application of a workload under a tracer, in a fresh process. */
@@ -87,7 +89,9 @@ export async function startContestant(
     },
     async received() {
       const all = await services.sink.ask<Received[]>("counts");
-      return all[sink] ?? { spans: 0, requests: 0, wireBytes: 0, bytes: 0 };
+      const received = all[sink];
+      if (received === undefined) throw new Error(`there is no sink ${sink}`);
+      return { ...received, changedAt: received.changedAt - performance.timeOrigin };
     },
     stop: () => server.stop(),
   };

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { availableParallelism, cpus, release, totalmem } from "node:os";
+import { availableParallelism, cpus, totalmem } from "node:os";
 import { repositoryRoot } from "../test/support/built.ts";
 
 /** `--cpu-list` arguments of taskset: the server has a core to itself, everybody else shares the others. */
@@ -29,10 +29,9 @@ export function onCores(list: string | undefined, command: string, args: string[
 
 /** One line about the hardware. */
 export function describeMachine(): string {
-  const [cpu] = cpus();
+  const all = cpus();
   const gibibytes = Math.round(totalmem() / 2 ** 30);
-  const system = `${process.platform} ${release()}`;
-  return `${availableParallelism()} × ${cpu?.model.trim() ?? process.arch}, ${gibibytes} GiB, ${system}`;
+  return `${all.length} × ${all[0]?.model.trim() ?? process.arch}, ${gibibytes} GiB, ${process.platform}`;
 }
 
 /** The commit, with "+" when there are changes; "unknown" outside a repository. */

@@ -62,7 +62,9 @@ export function parseOptions(args: string[]): Options {
 }
 
 /** The full run, and the one of less than three minutes. */
-export const plans: Readonly<Record<"full" | "quick", Plan & { flushMillis: number; starts: number }>> = {
+export const plans: Readonly<
+  Record<"full" | "quick", Plan & { flushMillis: number; starts: number; rate: { times: number; requests: number } }>
+> = {
   full: {
     rounds: 5,
     slices: { min: 6, max: 6, seconds: 0 },
@@ -71,6 +73,7 @@ export const plans: Readonly<Record<"full" | "quick", Plan & { flushMillis: numb
     pressure: { workloads: ["http", "express", "mixed"], seconds: 4 },
     flushMillis: 1000,
     starts: 15,
+    rate: { times: 5, requests: 2000 },
   },
   quick: {
     rounds: 1,
@@ -80,6 +83,7 @@ export const plans: Readonly<Record<"full" | "quick", Plan & { flushMillis: numb
     pressure: { workloads: ["mixed"], seconds: 1 },
     flushMillis: 400,
     starts: 3,
+    rate: { times: 1, requests: 300 },
   },
 };
 

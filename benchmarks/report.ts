@@ -1,5 +1,6 @@
 import type { Installation } from "./install.ts";
 import type { Measurement } from "./measurement.ts";
+import type { Rate } from "./rate.ts";
 import type { Startup } from "./startup.ts";
 import { median, spread } from "./statistics.ts";
 import { variants } from "./variants.ts";
@@ -13,6 +14,7 @@ export interface Run {
   readonly command: string;
   readonly workloads: Record<string, Record<string, Measurement>>;
   readonly startup: Record<string, Startup>;
+  readonly rate: Record<string, Rate>;
   readonly install: Record<string, Pick<Installation, "version" | "megabytes" | "packages">>;
 }
 
@@ -26,6 +28,11 @@ export interface Report {
   /** Our added CPU time as a share of the peer's: `ratios.express["dd-trace"] === 0.1` is a tenth. */
   readonly ratios: Record<string, Record<string, number>>;
   readonly pressure: Record<string, Record<string, PressureReport>>;
+  /** Spans made by hand as fast as one core can. */
+  readonly rate: Record<
+    string,
+    { spansPerSecond: number; cpuMicrosPerSpan: number; spansMade: number; spansLost: number }
+  >;
 }
 
 export interface Cost {
@@ -77,6 +84,12 @@ export function toReport(run: Run): Report {
       ),
       (measured) => mapValues(measured, toPressure),
     ),
+    rate: mapValues(run.rate, ({ spansPerSecond, cpuMicrosPerSpan, spansMade, spansReceived }) => ({
+      spansPerSecond: Math.round(median(spansPerSecond)),
+      cpuMicrosPerSpan: round(median(cpuMicrosPerSpan)),
+      spansMade,
+      spansLost: Math.max(0, spansMade - spansReceived),
+    })),
   };
 }
 

@@ -2,7 +2,16 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { drawChart } from "./chart.ts";
 import type { Report, Run } from "./report.ts";
-import { addedTable, formatTable, memoryTable, pressureTable, ratioTable, spanTable, startupTable } from "./tables.ts";
+import {
+  addedTable,
+  formatTable,
+  memoryTable,
+  pressureTable,
+  rateTable,
+  ratioTable,
+  spanTable,
+  startupTable,
+} from "./tables.ts";
 import type { Table } from "./tables.ts";
 import { variants } from "./variants.ts";
 import { workloads } from "./workloads.ts";
@@ -59,6 +68,7 @@ function toSection(run: Run, report: Report, major: number): string {
     ["Spans", spanTable(report)],
     ["Memory", memoryTable(report)],
     ["Pressure", pressureTable(report)],
+    ["Spans by the second", rateTable(report)],
     ["Start-up and installation", startupTable(report)],
   ];
   const versions = Object.entries(run.install).map(([name, { version }]) => `${name} ${version}`);

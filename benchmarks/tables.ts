@@ -94,6 +94,19 @@ export function pressureTable(report: Report): Table {
   ];
 }
 
+export function rateTable(report: Report): Table {
+  return [
+    ["spans by hand, one core", "delivered a second", "CPU µs a span", "made", "lost"],
+    ...Object.entries(report.rate).map(([variant, value]) => [
+      variant,
+      toText(value.spansPerSecond, 0),
+      toText(value.cpuMicrosPerSpan, 2),
+      toText(value.spansMade, 0),
+      toText(value.spansLost, 0),
+    ]),
+  ];
+}
+
 export function startupTable(report: Report): Table {
   const { cjsMillis = 0, esmMillis = 0, rssMegabytes = 0 } = report.startup["none"] ?? {};
   return [
@@ -120,6 +133,7 @@ export function allTables(report: Report): string {
     spanTable(report),
     memoryTable(report),
     pressureTable(report),
+    rateTable(report),
     startupTable(report),
   ];
   return tables

@@ -15,7 +15,16 @@ const answers = {
   /** A new port for one variant. */
   open({ format }) {
     return new Promise((resolve) => {
-      const sink = { ...formats[format], bodies: [], keptBytes: 0, spans: 0, requests: 0, wireBytes: 0, bytes: 0 };
+      const sink = {
+        ...formats[format],
+        bodies: [],
+        keptBytes: 0,
+        spans: 0,
+        requests: 0,
+        wireBytes: 0,
+        bytes: 0,
+        changedAt: 0,
+      };
       const server = createServer((request, response) => receive(sink, request, response));
       server.listen(0, "127.0.0.1", () => resolve({ sink: sinks.push(sink) - 1, port: server.address().port }));
     });
@@ -23,7 +32,13 @@ const answers = {
   /** What every sink has received so far. */
   counts() {
     sinks.forEach(count);
-    return sinks.map(({ spans, requests, wireBytes, bytes }) => ({ spans, requests, wireBytes, bytes }));
+    return sinks.map(({ spans, requests, wireBytes, bytes, changedAt }) => ({
+      spans,
+      requests,
+      wireBytes,
+      bytes,
+      changedAt,
+    }));
   },
 };
 
@@ -39,6 +54,7 @@ function receive(sink, request, response) {
     const body = Buffer.concat(chunks);
     sink.bodies.push({ body, isGzip: request.headers["content-encoding"] === "gzip" });
     sink.keptBytes += body.length;
+    sink.changedAt = performance.timeOrigin + performance.now();
     if (sink.keptBytes > 256 << 20) count(sink);
     response.end(sink.reply);
   });
