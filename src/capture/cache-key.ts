@@ -18,11 +18,11 @@ export function redactKey(key: string, names: SensitiveNames, redactor: Redactor
   while (start < key.length) {
     let end = start;
     while (end < key.length && !":/|#".includes(key.charAt(end))) end++;
-    const segment = key.slice(start, end);
+    const segment = key.slice(start, end).replace(/^\{/, ""); // {hash tag} of a Redis cluster
     if (end + 1 < key.length && isTelling(segment, names))
       return `${redactor.redact(key.slice(0, end + 1))}${REDACTED}`;
-    const inside = endOfTellingPrefix(segment, names);
-    if (inside !== -1) return `${redactor.redact(key.slice(0, start + inside))}${REDACTED}`;
+    const rest = endOfTellingPrefix(segment, names);
+    if (rest !== -1) return `${redactor.redact(key.slice(0, end - segment.length + rest))}${REDACTED}`;
     start = end + 1;
   }
   return redactor.redact(key);

@@ -4,6 +4,9 @@ const isDigit = (code: number): boolean => code >= 48 && code <= 57;
 const isSeparator = (code: number): boolean => code === 32 || code === 45;
 const isLetter = (code: number): boolean => (code >= 97 && code <= 122) || (code >= 65 && code <= 90);
 
+const MIN_DIGITS = 13;
+const MAX_DIGITS = 19;
+
 /**
  * Issuer ranges with the lengths they are used with (ISO/IEC 7812). Without them every tenth millisecond
  * timestamp, order number or snowflake id would pass for a card, since Luhn's check lets one in ten through.
@@ -31,35 +34,41 @@ export function isCardNumber(digits: string): boolean {
 
 /**
  * Looks for a card number in the run of digits around `at`: groups of digits, separated by one space or hyphen,
- * not before `floor`. Returns the end of the run when it holds none, -1 when `span` was set.
+ * not before `floor`. Returns the end of the run when it holds none, -1 when `span` was set. `bytes` are the low
+ * bytes of `text`, up to `length`: most numbers are short, and an array tells that sooner than a string.
  */
-export function findCardNumber(text: string, at: number, floor: number, span: SecretSpan): number {
+export function findCardNumber(
+  text: string,
+  bytes: Uint8Array,
+  length: number,
+  at: number,
+  floor: number,
+  span: SecretSpan,
+): number {
+  let end = at;
+  while (end < length && (isDigit(bytes[end]!) || (isSeparator(bytes[end]!) && isDigit(bytes[end + 1]!)))) end++;
   let start = at;
-  for (;;) {
-    if (start > floor && isDigit(text.charCodeAt(start - 1))) start--;
-    else if (start - 1 > floor && isSeparator(text.charCodeAt(start - 1)) && isDigit(text.charCodeAt(start - 2)))
-      start--;
-    else break;
+  while (
+    start > floor &&
+    (isDigit(bytes[start - 1]!) || (isSeparator(bytes[start - 1]!) && isDigit(bytes[start - 2] ?? 0)))
+  ) {
+    start--;
   }
-  const groups: number[] = [start]; // start and end of each group, alternating
-  let end = start;
-  for (;;) {
-    if (isDigit(text.charCodeAt(end))) end++;
-    else if (isSeparator(text.charCodeAt(end)) && isDigit(text.charCodeAt(end + 1))) {
-      groups.push(end, end + 1);
-      end++;
-    } else break;
-  }
-  groups.push(end);
-  if (end - start < 13) return end;
+  if (!isDigit(bytes[start]!)) start++;
+  if (end - start < MIN_DIGITS) return end;
 
+  const groups = [start]; // start and end of each group, alternating
+  for (let i = start; i < end; i++) if (!isDigit(text.charCodeAt(i))) groups.push(i, i + 1);
+  groups.push(end);
+  // An international telephone number; in a query, "+" may also be a space, but a card has longer groups.
+  if (text[start - 1] === "+" && groups[1]! - start < 4) return end;
   const firstFree = mayPrecede(text, start) ? 0 : 2;
   const lastFree = isLetter(text.charCodeAt(end)) ? groups.length - 2 : groups.length;
   for (let first = firstFree; first < lastFree; first += 2) {
     let digits = "";
-    for (let last = first; last < lastFree && digits.length < 19; last += 2) {
+    for (let last = first; last < lastFree && digits.length < MAX_DIGITS; last += 2) {
       digits += text.slice(groups[last], groups[last + 1]!);
-      if (digits.length >= 13 && digits.length <= 19 && isCardNumber(digits)) {
+      if (digits.length >= MIN_DIGITS && digits.length <= MAX_DIGITS && isCardNumber(digits)) {
         span.set(groups[first]!, groups[last + 1]!, REDACTED);
         return -1;
       }

@@ -11,7 +11,8 @@ import { REDACTED, type SecretSpan } from "./span.ts";
 export interface CredentialFamily {
   readonly windows: string;
   readonly offset: number;
-  readonly find: (text: string, start: number, span: SecretSpan) => boolean;
+  /** -1 when `span` was set; otherwise the position before which this family need not be looked for again. */
+  readonly find: (text: string, start: number, span: SecretSpan) => number;
 }
 
 type Accept = (match: string, text: string, start: number, span: SecretSpan) => boolean;
@@ -21,9 +22,10 @@ function shape(pattern: RegExp, accept?: Accept): CredentialFamily["find"] {
   return (text, start, span) => {
     pattern.lastIndex = start;
     const match = pattern.exec(text);
-    if (match === null) return false;
-    span.set(start, start + match[0].length, REDACTED);
-    return accept === undefined || accept(match[0], text, start, span);
+    if (match === null) return start + 1;
+    const end = start + match[0].length;
+    span.set(start, end, REDACTED);
+    return accept === undefined || accept(match[0], text, start, span) ? -1 : end;
   };
 }
 
@@ -62,7 +64,8 @@ export const CREDENTIAL_FAMILIES: readonly CredentialFamily[] = [
   {
     windows: "--- $2a $2b $2x $2y $ar $sc $pb $5$ $6$ $y$ :AA ya2 xox xap",
     offset: 0,
-    find: (text, start, span) => findPrivateKey(text, start, span) || findRarePrefix(text, start, span),
+    find: (text, start, span) =>
+      text.startsWith("-----", start) ? findPrivateKey(text, start, span) : findRarePrefix(text, start, span),
   },
   { windows: "KIA SIA BIA CCA", offset: 1, find: shape(/A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{16}/y) },
   {
@@ -79,10 +82,10 @@ export const CREDENTIAL_FAMILIES: readonly CredentialFamily[] = [
   },
   { windows: "hub _v1", offset: 3, find: shape(/github_pat_\w{20,}|do[oprt]_v1_[0-9a-f]{32,}/y) },
   {
-    windows: "glp glr gld gls glc glf ghp ghs whs snt sbp sb_ psc hf_ hvs hvb hvr shp sk- dp. sq0",
+    windows: "glp glr gld gls glc glf ghp ghs whs snt sbp sb_ psc hf_ hvs hvb hvr shp sk- sq0",
     offset: 0,
     find: shape(
-      /gl[a-z]{2,5}[-_][\w.-]{20,}|gh[ps]_[A-Za-z0-9]{20,}|whsec_[\w+/=-]{16,}|sntry[su]_[\w+/=-]{20,}|sbp_[0-9a-f]{32,}|sb_secret_\w{16,}|pscale_(?:tkn|pw|oauth)_[\w.-]{20,}|hf_[A-Za-z0-9]{30,}|hv[sbr]\.[\w-]{20,}|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}|sk-[\w-]{20,}|dp\.(?:pt|st|ct|sa|scim|audit)\.\w{20,}|sq0[a-z]{3}-[\w-]{20,}/y,
+      /gl[a-z]{2,5}[-_][\w.-]{20,}|gh[ps]_[A-Za-z0-9]{20,}|whsec_[\w+/=-]{16,}|sntry[su]_[\w+/=-]{20,}|sbp_[0-9a-f]{32,}|sb_secret_\w{16,}|pscale_(?:tkn|pw|oauth)_[\w.-]{20,}|hf_[A-Za-z0-9]{30,}|hv[sbr]\.[\w-]{20,}|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}|sk-[\w-]{20,}|sq0[a-z]{3}-[\w-]{20,}/y,
       // "sk-" also begins CSS classes ("sk-loading-indicator"); a key mixes letters and digits.
       (match) => !match.startsWith("sk-") || (/\d/.test(match) && /[A-Z]|[a-z]\d[a-z]/.test(match)),
     ),
@@ -123,14 +126,40 @@ function acceptBasic(match: string, text: string, start: number, span: SecretSpa
   return span.set(start + match.length - token.length, start + match.length, REDACTED);
 }
 
-// The password may itself hold a raw "@" or "/"; a port followed by a path is not a password.
-const USER_INFO =
-  /:(?:\\?\/){2}[^\s:@/?#"'<>\\]{0,128}:(?!\d{1,5}(?:\\?\/|[?#\s"']|$))[^\s"'<>]{0,512}?@(?:[^\s/?#"'<>@\\]{0,256}@)*/y;
+const BACKSLASH = 92;
+const COLON = 58;
+const AT = 64;
+const PORT = /\d{1,5}(?:\\?\/|[?#\s"',)]|$)/y;
 
-function findUserInfo(text: string, start: number, span: SecretSpan): boolean {
-  USER_INFO.lastIndex = start;
-  const match = USER_INFO.exec(text);
-  if (match === null) return false;
-  const from = start + (text[start + 1] === "\\" ? 5 : 3);
-  return span.set(from, start + match[0].length - 1, `${REDACTED}:${REDACTED}`);
+/** `://user:password@`, by hand: an expression would read a long run once for each `://` in it. */
+function findUserInfo(text: string, start: number, span: SecretSpan): number {
+  const from = text.charCodeAt(start + 1) === BACKSLASH ? start + 5 : start + 3;
+  let i = from;
+  while (!endsUser(text.charCodeAt(i))) i++;
+  // Nearly every URL has no user: its host ends at a slash, not at a colon.
+  if (text.charCodeAt(i) !== COLON) return i;
+  PORT.lastIndex = i + 1;
+  if (PORT.test(text)) return i;
+  // The password may hold a raw "/", and a raw "@" as long as no "/" follows.
+  while (!endsUrl(text.charCodeAt(i)) && text.charCodeAt(i) !== AT) i++;
+  if (text.charCodeAt(i) !== AT) return i;
+  let last = i;
+  for (i++; !endsUrl(text.charCodeAt(i)) && !"/?#\\".includes(text.charAt(i)); i++) {
+    if (text.charCodeAt(i) === AT) last = i;
+  }
+  span.set(from, last, `${REDACTED}:${REDACTED}`);
+  return -1;
 }
+
+const ENDS_USER = toTable(":@/?#\"'<>\\ ");
+const ENDS_URL = toTable("\"'<> ");
+
+function toTable(chars: string): Uint8Array {
+  const table = new Uint8Array(128).fill(1, 0, 32);
+  for (const char of chars) table[char.charCodeAt(0)] = 1;
+  return table;
+}
+
+// A comparison with NaN, behind the end of the text, is false.
+const endsUser = (code: number): boolean => (code < 128 ? ENDS_USER[code] === 1 : !(code >= 128));
+const endsUrl = (code: number): boolean => (code < 128 ? ENDS_URL[code] === 1 : !(code >= 128));

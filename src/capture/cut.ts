@@ -39,12 +39,15 @@ export function cutToBytes(text: string, maxBytes: number, isCut: boolean): stri
 
 /**
  * Drops what may be the first part of a credential from the end of a text whose rest was not looked at: the last
- * run without a space, quote or bracket, and a last group of digits.
+ * run without a space, quote or bracket, a last group of digits, and the authority of a URL.
  */
 export function dropPartial(text: string): string {
   const lowest = Math.max(0, text.length - MAX_PARTIAL_CHARS);
   let end = text.length;
   while (end > lowest && !/[\s"'<>,;&(){}[\]]/.test(text.charAt(end - 1))) end--;
   while (end > lowest && /[\d -]/.test(text.charAt(end - 1))) end--;
+  // A URL whose "@" may follow: its password can hold any of these delimiters.
+  const url = text.lastIndexOf("://", end);
+  if (url >= lowest && !/[\s"'<>@]/.test(text.slice(url, end))) end = Math.min(end, url + 3);
   return text.slice(0, end);
 }

@@ -30,6 +30,7 @@ export function redactDatabaseMessage(message: string, names: SensitiveNames): s
   return clean;
 }
 
+const MAX_COLUMNS_CHARS = 1024;
 const DETAIL_END = /\)(?= already exists| is not present| is still referenced| conflicts with|\.?\s*$)/g;
 
 /** PostgreSQL: `Key (tenant_id, lower(token))=(1, abc) already exists.` A value may hold parentheses of its own. */
@@ -37,9 +38,10 @@ function redactKeyDetail(message: string, names: SensitiveNames): string {
   let out = "";
   let done = 0;
   for (let at = message.indexOf(")=("); at !== -1; at = message.indexOf(")=(", Math.max(done, at + 1))) {
-    const open = message.lastIndexOf("ey (", at); // "Key (", "existing key ("
-    if (open < done) continue;
-    const columns = message.slice(open + 4, at).split(/[(),\s]+/);
+    const before = message.slice(Math.max(done, at - MAX_COLUMNS_CHARS), at);
+    const open = before.lastIndexOf("ey ("); // "Key (", "existing key ("
+    if (open === -1) continue;
+    const columns = before.slice(open + 4).split(/[(),\s]+/);
     if (!columns.some((column) => names.has(column))) continue;
     DETAIL_END.lastIndex = at + 3;
     const end = DETAIL_END.exec(message)?.index ?? message.length;

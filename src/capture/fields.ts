@@ -48,6 +48,41 @@ const DOTTED_TAIL = /(?:\.[\w-]{1,64}){1,6}(?=\s{0,8}=|\\{0,15}["'`]\s{0,8}:)/y;
 const KEPT = /(?:true|false|null|undefined|none|nil)(?=[\s,;&)}\]"'\\<]|$)/iy;
 const SCHEME = /(?:Bearer|Basic|Digest|Token|Negotiate|NTLM|ApiKey|Key|DPoP|Hawk|OAuth)(?:\s|\+|%20){1,8}(?=\S)/iy;
 
+const NAME_CHAR = 1;
+/** May stand directly behind a name that has a value. */
+const NAME_END = 2;
+const CLASSES = new Uint8Array(256);
+for (let c = 0; c < 256; c++) {
+  if (isNameChar(c)) CLASSES[c] = NAME_CHAR;
+  else if (isSpace(c) || " \"'`:=\\%]).>".includes(String.fromCharCode(c))) CLASSES[c] = NAME_END;
+}
+
+/**
+ * -1 when the name around `at` may have a value, told from the low bytes of the text alone: it is followed by
+ * something that may end a name, and, if that is a space, not by another word. Most words in prose fail here;
+ * then where the name ends, before which there is no need to look again.
+ */
+export function rejectName(bytes: Uint8Array, length: number, at: number): number {
+  const highest = Math.min(length, at + MAX_NAME_CHARS);
+  let end = at;
+  while (end < highest && CLASSES[bytes[end]!] === NAME_CHAR) end++;
+  if (end >= length || CLASSES[bytes[end]!] !== NAME_END) return end;
+  let next = end;
+  while (next < length && next < end + 8 && isSpace(bytes[next]!)) next++;
+  if (next === end || CLASSES[bytes[next]!] === NAME_END) return -1;
+  // An XML attribute list, a command line option, a quoted name of several words.
+  const lowest = Math.max(0, at - MAX_NAME_CHARS);
+  let start = at;
+  while (start > lowest && CLASSES[bytes[start - 1]!] === NAME_CHAR) start--;
+  const before = bytes[start - 1];
+  if (before === LESS || before === COLON || before === DOT || bytes[start] === HYPHEN) return -1;
+  for (let i = next; i < length && i < next + MAX_GAP_CHARS; i++) {
+    if (isQuote(bytes[i]!)) return -1;
+    if (CLASSES[bytes[i]!] !== NAME_CHAR && bytes[i] !== SPACE) return end;
+  }
+  return end;
+}
+
 /**
  * Looks at the name around `at`. Sets `span` and returns -1 when the value after it must go; otherwise returns
  * where that name ends, before which there is no need to look again. Nothing before `floor` belongs to the name.
@@ -68,39 +103,13 @@ export function findFieldValue(
 
   // `%3Ftoken`, `\ntoken`: what looks like the first letters belongs to an escape.
   const before = text.charCodeAt(start - 1);
-  if (before === PERCENT && start + 2 <= at) start += 2;
-  else if (before === BACKSLASH && start < at && "nrt".includes(text.charAt(start))) start++;
+  if (before === PERCENT) start = Math.min(start + 2, end);
+  else if (before === BACKSLASH && "nrt".includes(text.charAt(start))) start++;
 
-  const next = text.charCodeAt(end);
-  // In prose most words are followed by a space and a letter; leave before the name is looked up.
-  if (!mayEndName(next) || (isSpace(next) && !mayStartAfterSpace(text, start, end))) return end;
   const value = locateValue(text, start, end);
   if (value === -1) return end;
   if (!isSensitiveHere(text, start, end, floor, names)) return end;
   return spanOfValue(text, start, end, value, span) ? -1 : end;
-}
-
-function mayEndName(c: number): boolean {
-  return (
-    isSpace(c) ||
-    isQuote(c) ||
-    c === COLON ||
-    c === EQUALS ||
-    c === BACKSLASH ||
-    c === PERCENT ||
-    c === CLOSE_BRACKET ||
-    c === CLOSE_PAREN ||
-    c === GREATER ||
-    c === DOT
-  );
-}
-
-function mayStartAfterSpace(text: string, start: number, end: number): boolean {
-  const c = text.charCodeAt(skipSpace(text, end));
-  if (c === COLON || c === EQUALS || c === BACKSLASH || isQuote(c) || c === GREATER) return true;
-  const before = text.charCodeAt(start - 1);
-  // An XML attribute list, a command line option, a name of several words.
-  return before === LESS || before === COLON || text.charCodeAt(start) === HYPHEN || isQuotedLeft(text, start);
 }
 
 function isQuotedLeft(text: string, start: number): boolean {
@@ -120,14 +129,15 @@ function skipSpace(text: string, from: number): number {
 
 /** The name alone, or with the words before it: `api key`, `card.number`, `api[key]`. */
 function isSensitiveHere(text: string, start: number, end: number, floor: number, names: SensitiveNames): boolean {
-  if (names.has(text.slice(start, end))) return true;
+  const name = text.slice(start, end);
+  if (names.has(name)) return true;
   let from = start;
   for (let words = 0; words < 2; words++) {
     const joint = text.charCodeAt(from - 1);
     if (joint !== SPACE && joint !== DOT && joint !== BRACKET) return false;
     let i = from - 1;
     while (i > floor && from - i < MAX_GAP_CHARS && isNameChar(text.charCodeAt(i - 1))) i--;
-    if (i === from - 1) return false;
+    if (i === from - 1 || (words === 0 && names.isFalseFriend(name))) return false;
     from = i;
     if (names.has(text.slice(from, end))) return true;
   }
@@ -178,9 +188,9 @@ function locateValue(text: string, start: number, end: number): number {
     while (q < k + 16 && text.charCodeAt(q) === BACKSLASH) q++;
     // `Password "hunter2" is too short`; but V8's "Unexpected token 'x'" is no secret.
     if (isQuote(text.charCodeAt(q))) return isQuote(text.charCodeAt(q + 2)) ? -1 : k;
-    if (text.startsWith("--", start)) return text.charCodeAt(k) === HYPHEN ? -1 : k;
+    if (text.startsWith("--", startOfDotted(text, start))) return text.charCodeAt(k) === HYPHEN ? -1 : k;
     NAME_TAIL.lastIndex = i;
-    if (isQuotedLeft(text, start) && NAME_TAIL.test(text)) return skipSpace(text, NAME_TAIL.lastIndex);
+    if (NAME_TAIL.test(text) && isQuotedLeft(text, start)) return skipSpace(text, NAME_TAIL.lastIndex);
   }
   return -1;
 }
@@ -204,15 +214,20 @@ function isElement(text: string, start: number, end: number): boolean {
   return (next === GREATER || isSpace(next)) && startOfTag(text, start) !== -1;
 }
 
-/** Position of the `<` of an element whose name, or local name, begins at `start`; -1 when it is no element. */
+/** Position of the `<` of an element whose name ends with the one that begins at `start`; -1 when it is no element. */
 function startOfTag(text: string, start: number): number {
-  let i = start - 1;
-  if (text.charCodeAt(i) === COLON) {
-    i--;
-    while (i > start - MAX_GAP_CHARS && isNameChar(text.charCodeAt(i))) i--;
-  }
-  return text.charCodeAt(i) === LESS ? i : -1;
+  const tag = startOfDotted(text, start) - 1;
+  return text.charCodeAt(tag) === LESS ? tag : -1;
 }
+
+/** Where a name of several parts begins: `connect.` of `connect.sid`, `wsse:` of `wsse:Password`. */
+function startOfDotted(text: string, start: number): number {
+  let i = start;
+  while (i > start - MAX_GAP_CHARS && isTagChar(text.charCodeAt(i - 1))) i--;
+  return i;
+}
+
+const isTagChar = (c: number): boolean => isNameChar(c) || c === COLON || c === DOT;
 
 function spanOfValue(text: string, start: number, end: number, value: number, span: SecretSpan): boolean {
   if (value === end) return spanOfElement(text, start, end, span);
@@ -324,8 +339,10 @@ function endOfBare(text: string, start: number, end: number, from: number): numb
   const encoded = /%3[ad]/i.test(text.slice(end, from));
   // `password: correct horse` on a line of its own is YAML, ini or a header: the line is the value.
   const isAssigned = /[:=]\s/.test(text.slice(end, from));
-  const wholeLine = (isAssigned && isLineStart(text, start)) || isLineValued(text, start, end);
-  if (wholeLine && !inJson) return endOfLine(text, from, quoteAround(text, start));
+  const lineStart = isAssigned ? kindOfLineStart(text, startOfDotted(text, start)) : NO_LINE_START;
+  if (!inJson && (lineStart !== NO_LINE_START || isLineValued(text, start, end))) {
+    return endOfLine(text, from, quoteAround(text, start), lineStart === ESCAPED_LINE_START);
+  }
   let i = from;
   SCHEME.lastIndex = from;
   if (SCHEME.test(text)) i = SCHEME.lastIndex;
@@ -358,18 +375,24 @@ function quoteAround(text: string, start: number): number {
   return -1;
 }
 
-function isLineStart(text: string, start: number): boolean {
+const NO_LINE_START = 0;
+const LINE_START = 1;
+/** Behind the `\n` of a string, as JSON writes it. */
+const ESCAPED_LINE_START = 2;
+
+function kindOfLineStart(text: string, start: number): number {
   let i = start - 1;
   while (i >= 0 && i > start - MAX_GAP_CHARS && (isBlank(text.charCodeAt(i)) || text.charCodeAt(i) === HYPHEN)) i--;
   const c = text.charCodeAt(i);
-  return i < 0 || c === LF || c === CR || (c === 110 && text.charCodeAt(i - 1) === BACKSLASH);
+  if (i < 0 || c === LF || c === CR) return LINE_START;
+  return text.charCodeAt(i - 1) === BACKSLASH && (c === 110 || c === 114) ? ESCAPED_LINE_START : NO_LINE_START;
 }
 
-function endOfLine(text: string, from: number, quote: number): number {
+function endOfLine(text: string, from: number, quote: number, isEscaped: boolean): number {
   for (let i = from; i < text.length; i++) {
     const c = text.charCodeAt(i);
     if (c === LF || c === CR || c === quote) return i;
-    if (c === BACKSLASH && /[nr"]/.test(text.charAt(i + 1))) return i;
+    if ((isEscaped || quote !== -1) && c === BACKSLASH && /[nr"]/.test(text.charAt(i + 1))) return i;
   }
   return text.length;
 }

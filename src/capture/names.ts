@@ -53,7 +53,6 @@ const WORDS = [
   "(?:seed|recovery|backup) phrase",
   "bank account",
   "passport (?:number|num|no)",
-  "tax id",
   "security answer",
 ];
 
@@ -88,8 +87,8 @@ const HARMLESS = new RegExp(
     "_(?:counts?|used|usage|limits?|length|len|size|types?|kind|expires|expiry|expiration|expired|ttl|lifetime|remaining)$",
     "_(?:status|version|format|algorithm|alg|polic(?:y|ies)|strength|required|enabled|attempts|name|provider|issuer)$",
     "_(?:scopes?|brand|network|last_?4|exp_month|exp_year|at|per_[a-z]+|(?:expires?|valid|renew)_in)$",
-    "^(?:has|is|num|max|min|total|avg|requires?|needs?)_",
-    "(?:^|_)(?:prompt|completion|input|output|cached|reasoning|thinking|audio|image|text)_tokens(?:_details)?$",
+    "^(?:is|num|max|min|total|avg|requires?|needs?)_|(?:^|_)has_",
+    "(?:^|_)(?:max|min|total|prompt|completion|input|output|cached|reasoning|thinking|audio|image|text)_tokens(?:_details)?$",
     "(?:token|authori[sz]ation|auth)_(?:url|uri|endpoint)$",
     "cookie_(?:domain|path|consent|policy|banner|notice|preferences|settings)$",
   ].join("|"),
@@ -108,7 +107,7 @@ export const NAME_WINDOWS: readonly string[] = [
   "ede eds",
   "uth gna",
   "srf ssn dsn",
-  "csc otp tax",
+  "csc otp",
   "oki aml",
   "mne hra nsw",
   "iba ban",
@@ -153,9 +152,20 @@ export class SensitiveNames {
     this.#extra = names.length === 0 ? undefined : new RegExp(`(?:^|_)(?:${words})\\d*(?=_|$)`, "u");
   }
 
+  /** Names remembered at this moment, at most 4096. */
+  get memoSize(): number {
+    return this.#memo.size;
+  }
+
   has(name: string): boolean {
     const known = this.#memo.get(name);
     return known === undefined ? this.#decide(name) : known;
+  }
+
+  /** Whether the name only looks sensitive; words before it do not change that. */
+  isFalseFriend(name: string): boolean {
+    const snake = toSnakeCase(name.slice(0, MAX_NAME_CHARS));
+    return HARMLESS.test(snake) && SENSITIVE.test(snake);
   }
 
   #decide(name: string): boolean {

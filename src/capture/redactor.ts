@@ -1,6 +1,6 @@
 import { findCardNumber } from "./card-number.ts";
 import { CREDENTIAL_FAMILIES } from "./credentials.ts";
-import { findFieldValue } from "./fields.ts";
+import { findFieldValue, rejectName } from "./fields.ts";
 import { NAME_WINDOWS, type SensitiveNames } from "./names.ts";
 import { REDACTED, SecretSpan } from "./span.ts";
 
@@ -26,8 +26,16 @@ export class Redactor {
   readonly #nameBits: number;
   readonly #cardBit: number;
   readonly #span = new SecretSpan();
-  // Kept from call to call only for its memory. Low bytes are enough to find windows: they are ASCII.
-  #bytes: Buffer = Buffer.alloc(1024);
+  // By family: the position before which it was already looked for, so that no text is read twice.
+  readonly #nextOf = new Int32Array(32);
+  #isNextOfUsed = false;
+  /** The bits of the window that {@link Redactor.#nextWindow} stopped at. */
+  #hit = 0;
+  /** Whether two bytes, read as one number, are the first two or the last two of some window. */
+  readonly #isPart = new Uint8Array(65_536);
+  // The text's low bytes, which are enough to find windows: they are ASCII. Kept only for the memory.
+  #bytes: Buffer = Buffer.alloc(2048);
+  #pairs: Uint16Array = toPairs(this.#bytes);
 
   constructor(names: SensitiveNames, patterns: readonly RegExp[]) {
     this.#names = names;
@@ -63,53 +71,76 @@ export class Redactor {
   /** With `replace`, the redacted text; without it any string as soon as a window is seen. Undefined: nothing found. */
   #scan(text: string, replace: boolean): string | undefined {
     const length = text.length;
-    if (this.#bytes.length < length) this.#bytes = Buffer.alloc(length * 2);
+    // One more byte than characters, so that a look at the next one stays inside.
+    if (this.#bytes.length <= length) {
+      this.#bytes = Buffer.alloc(length * 2 + 2);
+      this.#pairs = toPairs(this.#bytes);
+    }
     const bytes = this.#bytes;
     if (length <= SHORT_CHARS) for (let i = 0; i < length; i++) bytes[i] = text.charCodeAt(i);
     else bytes.write(text, 0, length, "latin1");
 
-    const first = this.#first;
-    const second = this.#second;
-    const third = this.#third;
+    if (this.#isNextOfUsed) this.#nextOf.fill(0);
+    this.#isNextOfUsed = false;
     let out: string | undefined;
     let done = 0;
     let nextName = 0;
     let nextCard = 0;
-    let one = 0; // bits whose first character was the previous one
-    let two = 0; // bits whose first two characters were the previous two
-    for (let i = 0; i < length; i++) {
-      const byte = bytes[i]!;
-      const hit = two & third[byte]!;
-      two = one & second[byte]!;
-      one = first[byte]!;
-      if (hit === 0) continue;
+    for (let i = this.#nextWindow(0, 0, length); i < length; i = this.#nextWindow(i, done, length)) {
       if (!replace) return "";
-
+      const hit = this.#hit;
       const at = i - 2;
+      i++;
       let found = this.#findCredential(text, at, done, hit & ~(this.#nameBits | this.#cardBit));
       if (!found && (hit & this.#cardBit) !== 0 && at >= nextCard) {
-        nextCard = findCardNumber(text, at, done, this.#span);
+        nextCard = findCardNumber(text, bytes, length, at, done, this.#span);
         found = nextCard === -1;
       }
       if (!found && (hit & this.#nameBits) !== 0 && at >= nextName) {
-        nextName = findFieldValue(text, at, done, this.#names, this.#span);
+        nextName = rejectName(bytes, length, at);
+        if (nextName === -1) nextName = findFieldValue(text, at, done, this.#names, this.#span);
         found = nextName === -1;
       }
       if (!found) continue;
       const { from, to, replacement } = this.#span;
       out = (out ?? "") + text.slice(done, from) + replacement;
-      done = nextName = nextCard = to;
-      i = to - 1;
-      one = two = 0;
+      done = nextName = nextCard = i = to;
     }
     return out === undefined ? undefined : out + text.slice(done);
   }
 
+  /** Position of the third character of the next window at or after `from`, of which none stands before `floor`;
+   *  `length` if there is none. Sets `#hit`. */
+  #nextWindow(from: number, floor: number, length: number): number {
+    const pairs = this.#pairs;
+    const isPart = this.#isPart;
+    const end = (length + 1) >> 1;
+    for (let i = Math.max(floor, from - 2) >> 1; i < end; i++) {
+      if (isPart[pairs[i]!] === 0) continue;
+      // The pair is the end of a window that began one before it, or the beginning of one.
+      const odd = 2 * i + 1;
+      if (odd >= from && odd - 2 >= floor && odd < length && this.#isWindow(odd)) return odd;
+      if (odd + 1 >= from && odd - 1 >= floor && odd + 1 < length && this.#isWindow(odd + 1)) return odd + 1;
+    }
+    return length;
+  }
+
+  #isWindow(third: number): boolean {
+    const bytes = this.#bytes;
+    this.#hit = this.#first[bytes[third - 2]!]! & this.#second[bytes[third - 1]!]! & this.#third[bytes[third]!]!;
+    return this.#hit !== 0;
+  }
+
   #findCredential(text: string, at: number, floor: number, bits: number): boolean {
     for (let rest = bits; rest !== 0; rest &= rest - 1) {
-      const family = CREDENTIAL_FAMILIES[31 - Math.clz32(rest & -rest)]!;
+      const bit = 31 - Math.clz32(rest & -rest);
+      const family = CREDENTIAL_FAMILIES[bit]!;
       const start = at - family.offset;
-      if (start >= floor && family.find(text, start, this.#span)) return true;
+      if (start < floor || start < this.#nextOf[bit]!) continue;
+      const next = family.find(text, start, this.#span);
+      if (next === -1) return true;
+      this.#nextOf[bit] = next;
+      this.#isNextOfUsed = true;
     }
     return false;
   }
@@ -126,7 +157,26 @@ export class Redactor {
     classes.forEach((chars, column) => {
       for (const char of chars) tables[column]![char.charCodeAt(0)]! |= 1 << bit;
     });
+    const [first, second, third] = classes;
+    this.#markPairs(first, second);
+    this.#markPairs(second, third);
   }
+
+  #markPairs(left: string, right: string): void {
+    const bytes = new Uint8Array(2);
+    const pair = new Uint16Array(bytes.buffer); // in the byte order of this machine
+    for (const a of left) {
+      for (const b of right) {
+        bytes[0] = a.charCodeAt(0);
+        bytes[1] = b.charCodeAt(0);
+        this.#isPart[pair[0]!] = 1;
+      }
+    }
+  }
+}
+
+function toPairs(bytes: Buffer): Uint16Array {
+  return new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length >> 1);
 }
 
 const ALL = String.fromCharCode(...Array(256).keys());
