@@ -166,7 +166,7 @@ function recordTarget(span: OperationSpan, target: string, capture: Capture): vo
 function recordResponseHeaders(span: OperationSpan, response: ServerResponse, capture: Capture): string | undefined {
   const names = response.getHeaderNames();
   if (names.length === 0) {
-    const sent = sentHeaders(response);
+    const sent = sentHeaders(response, RESPONSE_HEADERS);
     OTHER_RESPONSE_HEADERS.record(span, sent, capture);
     return findHeader(sent, "content-type");
   }
@@ -313,7 +313,7 @@ class RequestInProgress implements ServerRequest, BodyObserver {
     let type: unknown;
     let encoding: unknown;
     if (response.headersSent) {
-      const sent = sentHeaders(response);
+      const sent = sentHeaders(response, RESPONSE_HEADERS);
       type = findHeader(sent, "content-type");
       encoding = findHeader(sent, "content-encoding");
     } else {

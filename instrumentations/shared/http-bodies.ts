@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { bodyFormat } from "../../src/capture/body.ts";
 import type { Capture } from "../../src/capture/capture.ts";
+import { sameShape } from "../../src/instrumentation/settlement.ts";
 import { createHiddenSlot } from "./hidden-slot.ts";
 
 /*
@@ -33,7 +34,7 @@ function install(): void {
   isInstalled = true;
   const { prototype } = process.getBuiltinModule("node:http").IncomingMessage;
   const original = prototype.push;
-  prototype.push = function push(this: IncomingMessage, chunk: any, encoding?: BufferEncoding): boolean {
+  const push = function (this: IncomingMessage, chunk: any, encoding?: BufferEncoding): boolean {
     const observer = observers.get(this);
     if (observer === undefined) return original.call(this, chunk, encoding);
     if (chunk === null) {
@@ -45,6 +46,7 @@ function install(): void {
     if (!wantsMore) observer.onPause?.();
     return wantsMore;
   };
+  prototype.push = sameShape(push, original);
 }
 
 /** How many bytes of a body are worth keeping: none of what is compressed or no text. */

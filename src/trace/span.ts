@@ -204,6 +204,8 @@ export class Span implements ApiSpan, SpanIdentity {
   droppedEventsCount: number = 0;
   droppedLinksCount: number = 0;
   private readonly pipeline: SpanPipeline;
+  /** The application has set attributes: an instrumentation's keys may be there already. */
+  private isShared: boolean = false;
 
   constructor(
     pipeline: SpanPipeline,
@@ -243,11 +245,12 @@ export class Span implements ApiSpan, SpanIdentity {
     this.startMillis = startMillis;
   }
 
-  // What instrumentations write with (`OperationSpan`): keys are theirs, distinct, values already redacted.
+  // What instrumentations write with (`OperationSpan`): their keys are distinct, and looked for only where the application
+  // has set attributes of its own; then the application's stay. Values are already redacted.
 
-  /** Adds an attribute whose key the span does not have yet; no look-up is made. */
+  /** Adds an attribute whose key the instrumentation has not added yet. */
   attribute(key: string, value: AttributeValue): void {
-    if (this.endMillis !== -1) return;
+    if (this.endMillis !== -1 || (this.isShared && this.has(key))) return;
     const { limits } = this.pipeline;
     if (this.attributeCount >= limits.attributeCountLimit) {
       this.droppedAttributesCount++;
@@ -260,7 +263,7 @@ export class Span implements ApiSpan, SpanIdentity {
     else this.entries.push(key, limited);
   }
 
-  /** Adds a shared block, of which a span takes up to three. Keys are ones the span does not have yet. */
+  /** Adds a shared block, of which a span takes up to three. Keys are ones the instrumentation has not added yet. */
   attributeBlock(block: AttributeBlock): void {
     if (this.endMillis !== -1) return;
     const { limits } = this.pipeline;
@@ -269,7 +272,8 @@ export class Span implements ApiSpan, SpanIdentity {
     if (
       this.block2 !== undefined ||
       this.attributeCount + count > limits.attributeCountLimit ||
-      limits.attributeValueLengthLimit !== Infinity
+      limits.attributeValueLengthLimit !== Infinity ||
+      (this.isShared && block.keys.some((key) => this.has(key)))
     ) {
       for (let index = 0; index < count; index++) {
         this.attribute(block.keys[index] as string, block.values[index] as AttributeValue);
@@ -308,6 +312,7 @@ export class Span implements ApiSpan, SpanIdentity {
     if (this.endMillis !== -1 || value === undefined || value === null || typeof key !== "string" || key === "")
       return this;
     if (!isAttributeValue(value)) return this;
+    this.isShared = true;
     this.setAttributeTrusted(key, this.pipeline.redactor.attribute(key, value));
     return this;
   }
@@ -469,6 +474,13 @@ export class Span implements ApiSpan, SpanIdentity {
       }
     }
     this.attribute(key, value);
+  }
+
+  private has(key: string): boolean {
+    if (this.isInBlock(key)) return true;
+    const entries = this.entries ?? NO_ENTRIES;
+    for (let index = 0; index < entries.length; index += 2) if (entries[index] === key) return true;
+    return false;
   }
 
   private isInBlock(key: string): boolean {
