@@ -5,7 +5,7 @@ import { isOpaque } from "./url.ts";
 
 /** In keys, unlike in fields, these stand in front of an identifier that is itself the credential. */
 const KEY_WORDS =
-  /^(?:user[-_]?)?(?:sess|session|nonce|magic(?:[-_]?link)?|refresh|csrf|oauth|otp|invite|verify|verification|reset)s?$/i;
+  /^(?:user[-_]?)?(?:sess|session|nonce|magic(?:[-_]?link)?|refresh|csrf|oauth|otp|invite|verify|verification|reset)$/i;
 const MAY_HOLD_SECRET = /sess|nonce|magic|refresh|csrf|oauth|otp|invite|verif|reset/i;
 
 /**

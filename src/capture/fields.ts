@@ -138,6 +138,8 @@ function isSensitiveHere(text: string, start: number, end: number, floor: number
     let i = from - 1;
     while (i > floor && from - i < MAX_GAP_CHARS && isNameChar(text.charCodeAt(i - 1))) i--;
     if (i === from - 1 || (words === 0 && names.isFalseFriend(name))) return false;
+    // `token_1 dup key: {...}`: in prose a sensitive word before says nothing about this one.
+    if (joint === SPACE && names.has(text.slice(i, from - 1))) return false;
     from = i;
     if (names.has(text.slice(from, end))) return true;
   }

@@ -101,7 +101,7 @@ const HARMLESS = new RegExp(
  * `~` stands for anything but a letter.
  */
 export const NAME_WINDOWS: readonly string[] = [
-  "cvv cvc cvn pwd jwt",
+  "cvv cvc cvn pwd jwt umb",
   "tok key",
   "ecr rer",
   "ede eds",
