@@ -1,0 +1,145 @@
+import { copyFileSync, cpSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { repositoryRoot } from "../support/built.ts";
+import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
+import { type App, runApp, startApp } from "../support/run-app.ts";
+import { makeTrackedFolder, removeTrackedFolder } from "../support/started.ts";
+
+const modules = join(repositoryRoot, "node_modules");
+
+describe.each([
+  { version: 5, folder: "fastify" },
+  { version: 4, folder: "fastify4" },
+])("fastify $version", ({ folder }) => {
+  let receiver: OtlpReceiver;
+  let place: string;
+  let app: App;
+  let plain: App;
+
+  beforeAll(async () => {
+    receiver = await startOtlpReceiver();
+    // Under its own name, as an application has it; what it depends on is found further up.
+    mkdirSync(join(repositoryRoot, "test/.tmp"), { recursive: true });
+    place = makeTrackedFolder(join(repositoryRoot, "test/.tmp/fastify-"));
+    const file = join(place, "app.cjs");
+    copyFileSync(join(import.meta.dirname, "fastify-app.cjs"), file);
+    cpSync(join(modules, folder), join(place, "node_modules/fastify"), { recursive: true });
+    app = startApp({ file, env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_BSP_SCHEDULE_DELAY: "50" } });
+    plain = startApp({ file, preload: "none" });
+    await Promise.all([app.port(), plain.port()]);
+  });
+
+  afterAll(async () => {
+    await app?.kill();
+    await plain?.kill();
+    await receiver?.close();
+    if (place !== undefined) removeTrackedFolder(place);
+  });
+
+  /** The request's one span; what the application answered is compared with what it answers without us. */
+  async function spanOf(path: string, init?: RequestInit): Promise<ReceivedSpan> {
+    receiver.reset();
+    const [answer, plainAnswer] = await Promise.all([ask(app, path, init), ask(plain, path, init)]);
+    expect(answer).toEqual(plainAnswer);
+    await receiver.waitForSpans(1);
+    expect(receiver.spans).toHaveLength(1);
+    return receiver.spans[0] as ReceivedSpan;
+  }
+
+  test.each<[string, string, RequestInit?]>([
+    ["/", "GET /"],
+    ["/?a=b", "GET /"],
+    ["/things/1", "GET /things/:id"],
+    ["/things/1", "HEAD /things/:id", { method: "HEAD" }],
+    ["/files/a/b", "GET /files/*"],
+    ["/any", "DELETE /any", { method: "DELETE" }],
+    ["/version", "GET /version", { headers: { "accept-version": "1.x" } }],
+    ["/callback", "GET /callback"],
+    ["/hijacked", "GET /hijacked"],
+    ["/api/v1/inner/2", "GET /api/:version/inner/:x"],
+    ["/api/v1/z/deep/2", "GET /api/:version/:z/deep/:y"],
+  ])("%s is %s", async (path, name, init) => {
+    const span = await spanOf(path, init);
+    expect(span.name).toBe(name);
+    expect(span.attributes["http.route"]).toBe(name.split(" ")[1]);
+    expect(span.status.code).toBe("UNSET");
+  });
+
+  test.each(["/nowhere", "/api/v1/nowhere", "/version", "/things/%E0%A4%A"])("%s has no route", async (path) => {
+    const span = await spanOf(path);
+    expect(span.name).toBe("GET");
+    expect(span.attributes).not.toHaveProperty("http.route");
+    expect(span.status.code).toBe("UNSET");
+  });
+
+  test.each([
+    ["onRequest", 401, []],
+    ["preHandler", 403, ["not yours"]],
+  ])("what %s refuses has a route", async (hook, status, messages) => {
+    const span = await spanOf("/things/1", { headers: { "x-refuse": hook } });
+    expect(span.name).toBe("GET /things/:id");
+    expect(span.attributes["http.response.status_code"]).toBe(status);
+    expect(span.attributes).not.toHaveProperty("error.type");
+    expect(span.events.map(({ attributes }) => attributes["exception.message"])).toEqual(messages);
+  });
+
+  test.each([
+    ["/throw", 500, "RangeError", "out of range"],
+    ["/reject", 500, "Error", "rejected"],
+    ["/send-error", 500, "Error", "sent"],
+  ])("the error of %s is on the span", async (path, status, type, message) => {
+    const span = await spanOf(path);
+    expect(span.attributes).toMatchObject({ "http.response.status_code": status, "error.type": type });
+    expect(span.status).toEqual({ code: "ERROR", message });
+    expect(span.events.map(({ attributes }) => attributes["exception.message"])).toEqual([message]);
+  });
+
+  test("an error that an error handler answers with less than 500 is an event, and no failure", async () => {
+    const handled = await spanOf("/api/v1/error");
+    expect(handled.name).toBe("GET /api/:version/error");
+    expect(handled.attributes["http.response.status_code"]).toBe(422);
+    expect(handled.status.code).toBe("UNSET");
+    expect(handled.events.map(({ attributes }) => attributes["exception.message"])).toEqual(["of the child"]);
+    const invalid = await spanOf("/checked/1", {
+      method: "POST",
+      body: '{"email":1}',
+      headers: { "content-type": "application/json" },
+    });
+    expect(invalid.attributes).toMatchObject({
+      "http.route": "/checked/:id",
+      "http.response.status_code": 400,
+      "http.request.body.content": '{"email":1}',
+    });
+    expect(invalid.events).toHaveLength(1);
+  });
+
+  test("the application's routes, hooks and warnings are its own", async () => {
+    expect(await ask(app, "/report")).toEqual(await ask(plain, "/report"));
+  });
+});
+
+test("an ES module's fastify is the same", async () => {
+  const receiver = await startOtlpReceiver();
+  const { code, stderr } = await runApp({
+    code: `
+      import fastify from "fastify";
+      const app = fastify();
+      app.get("/a/:b", async () => "ok");
+      await app.listen({ port: 0 });
+      await (await fetch("http://127.0.0.1:" + app.server.address().port + "/a/1")).text();
+      console.log((await app.inject("/a/2")).body);
+      await app.close();`,
+    env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url },
+  });
+  expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.not.stringContaining("no longer traced") });
+  const spans = await receiver.waitForSpans((received) => received.some(({ kind }) => kind === "SERVER"));
+  expect(spans.filter(({ kind }) => kind === "SERVER").map(({ name }) => name)).toEqual(["GET /a/:b"]);
+  await receiver.close();
+});
+
+/** What the application answers. */
+async function ask(app: App, path: string, init?: RequestInit): Promise<unknown> {
+  const response = await fetch(`http://127.0.0.1:${await app.port()}${path}`, init);
+  return { status: response.status, text: await response.text() };
+}
