@@ -110,6 +110,10 @@ class ForeignTracing implements Tracing {
   active(): TraceContext {
     return TraceContext.from(context.active());
   }
+  /** Another SDK's sampler is asked when a span starts, and not before. */
+  declines(): boolean {
+    return false;
+  }
   start(kind: SpanKind, name: string, parent: TraceContext, startMillis: number): OperationSpan {
     return new ForeignSpan(this.tracer.startSpan(name, { kind, startTime: startMillis }, parent), name, this.capture);
   }

@@ -68,6 +68,7 @@ export function createTracekit(options: StartOptions): Tracekit | undefined {
     return {
       propagator,
       active: activeContext,
+      declines: (parent) => tracer.declines(parent),
       start: (kind, name, parent, startMillis) => tracer.start(kind, name, parent, startMillis),
       run: runInContext,
       enter: enterContext,

@@ -130,6 +130,7 @@ export function beginOperation<State>(
 ): OperationCall<State> | undefined {
   const { operation, owner, tracing, capture } = bound;
   if (!owner.enabled || caller.suppressed) return undefined;
+  if (operation.leaf && operation.inject === undefined && tracing.declines(caller)) return undefined;
   try {
     const call = new OperationCall<State>(bound, self, args, caller, state as State, startMillis);
     if (operation.skip?.(call) === true) return undefined;

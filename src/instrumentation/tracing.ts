@@ -9,6 +9,8 @@ import type { OperationSpan } from "./operation.ts";
 export interface Tracing {
   readonly propagator: TextMapPropagator;
   active(): TraceContext;
+  /** True when `start` below `parent` is certain to give a span that records nothing. */
+  declines(parent: TraceContext): boolean;
   /** `startMillis` is a reading of `trace/clock.ts`. The span may be one that records nothing. */
   start(kind: SpanKind, name: string, parent: TraceContext, startMillis: number): OperationSpan;
   run<A extends any[], R>(context: TraceContext, fn: (...args: A) => R, self: unknown, args: A): R;

@@ -8,6 +8,8 @@ export interface Sampler {
   sampleRoot(traceWord0: number, traceWord1: number, traceWord2: number, traceWord3: number): boolean;
   /** True when `sampleRoot` is always true: a root then needs no id before the decision. */
   readonly alwaysSamplesRoot: boolean;
+  /** True when `sampleRoot` is always false. */
+  readonly neverSamplesRoot: boolean;
 }
 
 export type SamplerName =
@@ -32,5 +34,5 @@ export function createSampler(name: SamplerName, ratio: number): Sampler {
     if (parentBased) return (parent.flags & 1) === 1;
     return sampleRoot(parent.traceWord0, parent.traceWord1, parent.traceWord2, parent.traceWord3);
   }
-  return { sampleChild, sampleRoot, alwaysSamplesRoot };
+  return { sampleChild, sampleRoot, alwaysSamplesRoot, neverSamplesRoot: bound === 0 };
 }

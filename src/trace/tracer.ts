@@ -62,6 +62,13 @@ export class Tracer implements ApiTracer {
     return span;
   }
 
+  /** True when a span below `parent` is certain not to be recorded: asked before anything is built for one. */
+  declines(parent: TraceContext): boolean {
+    const { span } = parent;
+    if (span === undefined) return this.pipeline.sampler.neverSamplesRoot;
+    return span instanceof PropagatedSpan && !this.pipeline.sampler.sampleChild(span);
+  }
+
   startSpan(name: string, options: SpanOptions = {}, context: Context = activeContext()): ApiSpan {
     const active = TraceContext.from(context);
     const parent = options.root === true && active.span !== undefined ? active.withSpan(undefined) : active;

@@ -37,6 +37,7 @@ function createKit(sampler: "parentbased_always_on" | "always_off" = "parentbase
   const tracing = {
     propagator: traceContextPropagator,
     active: activeContext,
+    declines: tracer.declines.bind(tracer),
     start: tracer.start.bind(tracer),
     run: runInContext,
     enter: enterContext,
@@ -360,6 +361,14 @@ describe("context", () => {
     expect(scope?.span).toBeInstanceOf(Span);
     call?.succeed();
     expect(scope?.span).toBeUndefined();
+  });
+
+  test("a call below a declined request builds nothing", () => {
+    kit = createKit("always_off");
+    const request = beginOperation(kit.bind(describeOperation({ kind: KIND_SERVER })), undefined, []);
+    const library = traced(() => 1, { skip: () => (lines.push("asked"), false) });
+    expect(runInContext(request?.context ?? ROOT_CONTEXT, library.method, library, [])).toBe(1);
+    expect([library.method(), ended, lines]).toEqual([1, [], []]);
   });
 
   test("a declined request still has a context for its handler", () => {
