@@ -356,7 +356,7 @@ describe("context", () => {
   });
 
   test("a request's context lets go of its span when it ends", () => {
-    const call = beginOperation(kit.bind(describeOperation({ kind: KIND_SERVER })), undefined, []);
+    const call = beginOperation(kit.bind(describeOperation({ kind: KIND_SERVER, leaf: false })), undefined, []);
     const scope = call?.context.request;
     expect(scope?.span).toBeInstanceOf(Span);
     call?.succeed();
@@ -365,7 +365,7 @@ describe("context", () => {
 
   test("a call below a declined request builds nothing", () => {
     kit = createKit("always_off");
-    const request = beginOperation(kit.bind(describeOperation({ kind: KIND_SERVER })), undefined, []);
+    const request = beginOperation(kit.bind(describeOperation({ kind: KIND_SERVER, leaf: false })), undefined, []);
     const library = traced(() => 1, { skip: () => (lines.push("asked"), false) });
     expect(runInContext(request?.context ?? ROOT_CONTEXT, library.method, library, [])).toBe(1);
     expect([library.method(), ended, lines]).toEqual([1, [], []]);
@@ -373,7 +373,7 @@ describe("context", () => {
 
   test("a declined request still has a context for its handler", () => {
     kit = createKit("always_off");
-    const call = beginOperation(kit.bind(describeOperation({ kind: KIND_SERVER })), undefined, []);
+    const call = beginOperation(kit.bind(describeOperation({ kind: KIND_SERVER, leaf: false })), undefined, []);
     expect(call?.context.span?.isRecording()).toBe(false);
     call?.succeed();
     expect(ended).toEqual([]);
