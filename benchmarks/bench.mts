@@ -53,9 +53,12 @@ try {
   };
   progress(`starting up, ${options.variants.length} variants × ${plan.starts}`);
   Object.assign(run.startup, await measureStartup(bench, options.variants, plan.starts));
-  for (const workload of options.workloads) {
+  for (const [index, workload] of options.workloads.entries()) {
     progress(workload);
-    run.workloads[workload] = await measureWorkload(bench, workload, options.variants, plan);
+    const left = plan.totalSeconds - (performance.now() - startedAt) / 1000;
+    const seconds = Math.min(plan.slices.seconds, left / (options.workloads.length - index) - 2);
+    const slices = { ...plan.slices, seconds };
+    run.workloads[workload] = await measureWorkload(bench, workload, options.variants, { ...plan, slices });
   }
   progress("spans by the second");
   Object.assign(run.rate, await measureRate(bench, options.variants, plan.rate));

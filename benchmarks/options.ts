@@ -61,10 +61,18 @@ export function parseOptions(args: string[]): Options {
   };
 }
 
+/** A whole run. */
+interface RunPlan extends Plan {
+  readonly flushMillis: number;
+  /** Processes for each variant and kind of module. */
+  readonly starts: number;
+  readonly rate: { readonly times: number; readonly requests: number };
+  /** When the workloads are to be done: what is left is shared among those to come. */
+  readonly totalSeconds: number;
+}
+
 /** The full run, and the one of less than three minutes. */
-export const plans: Readonly<
-  Record<"full" | "quick", Plan & { flushMillis: number; starts: number; rate: { times: number; requests: number } }>
-> = {
+export const plans: Readonly<Record<"full" | "quick", RunPlan>> = {
   full: {
     rounds: 5,
     slices: { min: 6, max: 6, seconds: 0 },
@@ -73,16 +81,18 @@ export const plans: Readonly<
     pressure: { workloads: ["http", "express", "mixed"], seconds: 4 },
     flushMillis: 1000,
     starts: 15,
+    totalSeconds: Infinity,
     rate: { times: 5, requests: 2000 },
   },
   quick: {
     rounds: 1,
-    slices: { min: 2, max: 5, seconds: 14 },
+    slices: { min: 2, max: 8, seconds: 15 },
     scale: 1,
-    warmUp: 2,
+    warmUp: 4,
     pressure: { workloads: ["mixed"], seconds: 1 },
     flushMillis: 400,
-    starts: 3,
+    starts: 2,
+    totalSeconds: 150,
     rate: { times: 1, requests: 300 },
   },
 };

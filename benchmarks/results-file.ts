@@ -13,6 +13,7 @@ import {
   startupTable,
 } from "./tables.ts";
 import type { Table } from "./tables.ts";
+import { targetTable } from "./targets.ts";
 import { variants } from "./variants.ts";
 import { workloads } from "./workloads.ts";
 
@@ -70,6 +71,7 @@ function toSection(run: Run, report: Report, major: number): string {
     ["Pressure", pressureTable(report)],
     ["Spans by the second", rateTable(report)],
     ["Start-up and installation", startupTable(report)],
+    ["Targets", targetTable(report)],
   ];
   const versions = Object.entries(run.install).map(([name, { version }]) => `${name} ${version}`);
   return [

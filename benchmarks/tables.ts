@@ -1,4 +1,5 @@
 import type { Report } from "./report.ts";
+import { targetTable } from "./targets.ts";
 
 /** A table: rows of cells, the first row its head, the first column to the left and the others to the right. */
 export type Table = readonly (readonly string[])[];
@@ -135,6 +136,7 @@ export function allTables(report: Report): string {
     pressureTable(report),
     rateTable(report),
     startupTable(report),
+    targetTable(report),
   ];
   return tables
     .filter((table) => table.length > 1)
