@@ -46,7 +46,7 @@ import {
  *
  * Known limitations: a compressed body has a size and no content, since it is seen as it arrives. A response nobody reads
  * ends where the buffers are full, and its `body` phase is the time until then. What a `MockAgent` answers makes no span:
- * nothing is sent.
+ * nothing is sent. Over HTTP/2, undici 6 tells neither peer nor phases, and undici 5 drops the trace context.
  */
 const undici: Instrumentation = defineInstrumentation({
   name: "undici",
@@ -379,15 +379,20 @@ function patchDispatcher(DispatcherBase: any, kit: Kit): void {
     (original) =>
       function (this: unknown, options: unknown, handler: unknown): unknown {
         if (!owner.enabled || typeof handler !== "object" || handler === null) {
-          return Reflect.apply(original, this, arguments);
+          return original.call(this, options, handler);
         }
         const outer = delivery;
+        const known = deliveries.get(handler);
+        if (outer !== undefined && (known === undefined || known === outer)) {
+          // A dispatcher hands on, and may have wrapped the handler: it is the same request still.
+          if (known === undefined) deliveries.set(handler, outer);
+          return original.call(this, options, handler);
+        }
         const active = tracing.active();
-        const mine = deliveryOf(handler, outer, active);
-        delivery = mine;
+        delivery = known === undefined ? createDelivery(handler, active) : resumeDelivery(known, active);
         try {
-          if (mine.context === active) return Reflect.apply(original, this, arguments);
-          return tracing.run(mine.context, original, this, [options, handler]);
+          if (delivery.context === active) return original.call(this, options, handler);
+          return tracing.run(delivery.context, original, this, [options, handler]);
         } finally {
           delivery = outer;
         }
@@ -395,22 +400,21 @@ function patchDispatcher(DispatcherBase: any, kit: Kit): void {
   );
 }
 
-function deliveryOf(handler: object, outer: Delivery | undefined, active: TraceContext): Delivery {
-  let known = deliveries.get(handler);
-  if (known === undefined) {
-    // A dispatcher that hands on wraps the handler: it is the same request still.
-    known = outer ?? { context: active, startMillis: now(), isSent: false, isDone: false, resendCount: 0 };
-    deliveries.set(handler, known);
-  } else if (known !== outer) {
-    if (known.isDone) {
-      known.context = active;
-      known.startMillis = now();
-      known.isSent = known.isDone = false;
-      known.resendCount = 0;
-    } else if (known.isSent) {
-      known.isSent = false;
-      known.resendCount++;
-    }
+function createDelivery(handler: object, active: TraceContext): Delivery {
+  const created = { context: active, startMillis: now(), isSent: false, isDone: false, resendCount: 0 };
+  deliveries.set(handler, created);
+  return created;
+}
+
+function resumeDelivery(known: Delivery, active: TraceContext): Delivery {
+  if (known.isDone) {
+    known.context = active;
+    known.startMillis = now();
+    known.isSent = known.isDone = false;
+    known.resendCount = 0;
+  } else if (known.isSent) {
+    known.isSent = false;
+    known.resendCount++;
   }
   return known;
 }
