@@ -30,7 +30,8 @@ app.get("/skip/:n", (request, response, next) => next("route"));
 app.get("/skip/:other", sawPath);
 app.post("/only-post", sawPath);
 app.get("/named", (request, response) => {
-  trace.getActiveSpan().setAttribute("http.route", "/of-mine").setAttribute("http.response.status_code", 299);
+  if (request.query.name) trace.getActiveSpan().updateName(request.query.name);
+  trace.getActiveSpan()?.setAttribute("http.route", "/of-mine").setAttribute("http.response.status_code", 299);
   sawPath(request, response);
 });
 

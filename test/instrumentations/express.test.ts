@@ -167,8 +167,9 @@ describe.each([
 
   test("what the application sets itself stays", async () => {
     receiver.reset();
-    await ask(app, "/named");
+    await ask(app, "/named?name=mine");
     const [span] = await receiver.waitForSpans(1);
+    expect(span?.name).toBe("mine");
     expect(span?.attributes).toMatchObject({ "http.route": "/of-mine", "http.response.status_code": 299 });
   });
 

@@ -109,6 +109,15 @@ const handlers = {
     };
     console.log(`inspected ${JSON.stringify(seenByApp)}`);
   },
+  listeners(request, response) {
+    response.end(String(request.socket.listenerCount("close")));
+  },
+  hostile(request, response) {
+    response.getHeaderNames = () => {
+      throw new Error("hostile");
+    };
+    response.end("done");
+  },
   report(request, response) {
     response.end(JSON.stringify({ seen: [...seen], warnings, mostCloseListeners }));
   },

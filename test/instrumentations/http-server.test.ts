@@ -64,15 +64,20 @@ async function exchange(text: string, responses = 1, to = port): Promise<string>
 function readResponses(socket: Socket, responses: number): Promise<string> {
   return new Promise((resolve, reject) => {
     let received = "";
-    const check = (chunk: Buffer): void => {
-      received += chunk.toString("latin1");
-      if (received.split("\r\n\r\n").length > responses && !/transfer-encoding/i.test(received)) resolve(received);
-      if (received.endsWith("\r\n0\r\n\r\n")) resolve(received);
+    const finish = (): void => {
+      socket.off("data", onData).off("error", onError).off("close", finish);
+      resolve(received);
     };
-    socket.on("data", check);
+    const onData = (chunk: Buffer): void => {
+      received += chunk.toString("latin1");
+      const isChunked = /transfer-encoding/i.test(received);
+      if (isChunked ? received.endsWith("\r\n0\r\n\r\n") : received.split("\r\n\r\n").length > responses) finish();
+    };
     // A reset is an answer too; a server that is gone is not.
-    socket.on("error", (error: NodeJS.ErrnoException) => error.code === "ECONNREFUSED" && reject(error));
-    socket.on("close", () => resolve(received));
+    const onError = (error: NodeJS.ErrnoException): void => {
+      if (error.code === "ECONNREFUSED") reject(error);
+    };
+    socket.on("data", onData).on("error", onError).on("close", finish);
   });
 }
 
@@ -320,6 +325,25 @@ describe("a span ends once", () => {
     expect(ids.size).toBe(4);
   });
 
+  test("for each request of a connection that many clients share", async () => {
+    const socket = connect(port, "127.0.0.1");
+    for (let number = 0; number < 8; number++) {
+      // Twice each, so that a connection's attributes are also used again.
+      const headers = `User-Agent: agent-${number >> 1}\r\nX-Forwarded-For: 203.0.113.${number >> 1}\r\n`;
+      socket.write(get(`/hello/shared/${number}`, headers));
+      await readResponses(socket, 1);
+    }
+    socket.destroy();
+    for (let number = 0; number < 8; number++) {
+      expect((await spanOf(`/hello/shared/${number}`)).attributes).toMatchObject({
+        "user_agent.original": `agent-${number >> 1}`,
+        "client.address": `203.0.113.${number >> 1}`,
+        "server.address": "shop.example",
+        "network.peer.address": "127.0.0.1",
+      });
+    }
+  });
+
   test.each(["hang", "partial"])("when the client leaves a request to %s, which is no error", async (what) => {
     for (const leave of ["destroy", "resetAndDestroy", "end"] as const) {
       const path = `/${what}/${leave}`;
@@ -479,6 +503,37 @@ describe("the application", () => {
     expect(inspected(app.stdout)).toEqual(inspected(plain.stdout));
     expect(inspected(app.stdout)).toHaveLength(2);
     await plain.kill();
+  });
+
+  test("has one listener more on a connection, however many requests that carries", async () => {
+    const plain = startApp({ file, preload: "none" });
+    const ports = [port, await plain.port()];
+    const [ours, theirs] = await Promise.all(
+      ports.map(async (to) => {
+        const socket = connect(to, "127.0.0.1");
+        let answer = "";
+        for (let request = 0; request < 20; request++) {
+          socket.write(get("/listeners"));
+          answer = await readResponses(socket, 1);
+        }
+        socket.destroy();
+        return Number(answer.split("\r\n\r\n")[1]);
+      }),
+    );
+    expect(ours).toBe((theirs as number) + 1);
+    await plain.kill();
+  });
+
+  test("is served the same when our code fails", async () => {
+    const hostile = startApp({ file, env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url } });
+    const hostilePort = await hostile.port();
+    expect(await exchange(get("/hostile"), 1, hostilePort)).toContain("done");
+    expect(await exchange(get("/hello/after-hostile"), 1, hostilePort)).toContain("hello");
+    expect(await exchange(get("/child/after-hostile"), 1, hostilePort)).toContain("{}");
+    await hostile.kill();
+    expect(hostile.stderr.match(/http-server is no longer traced/g)).toHaveLength(1);
+    expect(await spansOf("/hello/after-hostile")).toEqual([]);
+    expect((await spanOf("/hostile")).endTimeUnixNano).toBeGreaterThan(0n);
   });
 
   test("may switch headers and bodies off", async () => {
