@@ -174,6 +174,12 @@ describe("a payload", () => {
     expect(capture.payload(Buffer.from([0xff, 0xfe, 65]))).toBe("<Buffer 3 bytes>");
     expect(capture.payload(Buffer.alloc(100_000))).toBe("<Buffer 100000 bytes>");
   });
+  test("may be given a smaller budget, never a larger one", () => {
+    const text = Buffer.from(`{"token":"${"x".repeat(40)}","a":"${"word ".repeat(400)}"}`);
+    expect(capture.payload(text, 32)).toBe('{"token":"REDACTED","a":"word…');
+    expect(capture.payload(text.toString(), 32)).toBe('{"token":"REDACTED","a":"word…');
+    expect(Buffer.byteLength(small.payload(text, 4096))).toBeLessThanOrEqual(64);
+  });
   test("larger than the budget is text all the same, wherever the cut falls", () => {
     for (let lead = 0; lead < 4; lead++) {
       const text = `${"x".repeat(lead)}${"🎉".repeat(1000)}`;
