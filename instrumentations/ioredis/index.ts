@@ -49,8 +49,9 @@ import { PubSub } from "./pub-sub.ts";
  * - MULTI without a pipeline (`multi({ pipeline: false })`) is a span for each of its commands.
  * - A cluster's pipeline does not name its node.
  * - Context travels with a message through a companion channel, `__tracekit__:<channel>:context`; see `pub-sub.ts`. It does
- *   not with SPUBLISH, with PUBLISH inside a script, `multi({ pipeline: false })` or a cluster's pipeline, with a publisher or
- *   subscriber that is not traced, or where the server's ACL forbids the companion channel. Such a message starts a new trace.
+ *   not with SPUBLISH, with PUBLISH inside a script, inside `multi({ pipeline: false })` or in a cluster's pipeline, not when
+ *   publisher or subscriber is not traced, when the server's ACL forbids the companion channel, or in the first round trip
+ *   after subscribing. Such a message starts a new trace.
  * - The span of a message lasts until async listeners are done. Of a listener that is no async function and returns a
  *   promise, only the synchronous part is seen: watching a promise others may hold could hide or invent a rejection.
  */

@@ -46,12 +46,15 @@ import {
  * pattern starts and ends with "*", messages on companion channels.
  */
 
-/** Channels or patterns whose companions one client listens to. */
+/** Channels, or patterns. */
+type Kind = "SUBSCRIBE" | "PSUBSCRIBE";
+
+/** What one client listens to besides what its application does. */
 interface Companions {
-  /** Asked for: they come back by themselves after a reconnect, as the application's own do. */
-  readonly wanted: { readonly SUBSCRIBE: Set<string>; readonly PSUBSCRIBE: Set<string> };
+  /** Companions of all the application is subscribed to, or wants to be. */
+  readonly wanted: Readonly<Record<Kind, Set<string>>>;
   /** Confirmed by the server on this connection: what its counts include. */
-  readonly active: { readonly SUBSCRIBE: Set<string>; readonly PSUBSCRIBE: Set<string> };
+  readonly active: Readonly<Record<Kind, Set<string>>>;
   condition: unknown;
   readonly pending: PendingContexts;
 }
@@ -143,7 +146,12 @@ export class PubSub {
       case "publish":
         return this.sendPublish(redis, command, send);
       default:
-        return this.sendSubscription(redis, command, send);
+        // Not again when it comes back from the offline queue, or after a reconnect.
+        if (!this.prepared.has(command)) {
+          this.prepared.add(command);
+          this.safely("a subscription", () => this.prepareSubscription(redis, command));
+        }
+        return send();
     }
   }
 
@@ -155,7 +163,7 @@ export class PubSub {
       if (name === "PUBLISH") {
         const own = this.carriers.get(command) ?? carrier;
         if (own !== undefined) this.sendContext(redis, command, own);
-      } else if (role === "subscribe" || role === "unsubscribe") this.beforeSubscription(redis, command, name);
+      } else if (role === "subscribe" || role === "unsubscribe") this.prepareSubscription(redis, command);
     }
   }
 
@@ -251,23 +259,15 @@ export class PubSub {
     const carrier = this.carriers.get(command);
     if (carrier === undefined || this.transactions.has(redis)) return send();
     this.carriers.delete(command);
-    return inOneWrite(redis, () => {
+    const { stream } = redis;
+    // One write for both: the message costs no further system call, and no other publisher comes in between.
+    stream?.cork?.();
+    try {
       this.safely("sending a message's context", () => this.sendContext(redis, command, carrier));
       return send();
-    });
-  }
-
-  private sendSubscription(redis: Redis, command: Command, send: () => unknown): unknown {
-    // Back from the offline queue, or sent again after a reconnect.
-    if (this.prepared.has(command)) return send();
-    this.prepared.add(command);
-    const name = command.name.toUpperCase();
-    return inOneWrite(redis, () => {
-      this.safely("before a subscription", () => this.beforeSubscription(redis, command, name));
-      const returned = send();
-      this.safely("after a subscription", () => this.afterSubscription(redis, command, name));
-      return returned;
-    });
+    } finally {
+      stream?.uncork?.();
+    }
   }
 
   private sendContext(redis: Redis, command: Command, carrier: Carrier): void {
@@ -276,64 +276,85 @@ export class PubSub {
     this.sendOurs(redis, command, "publish", [companionOf(String(channel)), encodeContext(carrier, payload)]);
   }
 
-  private beforeSubscription(redis: Redis, command: Command, name: string): void {
-    if (name !== "SUBSCRIBE" && name !== "PSUBSCRIBE" && name !== "UNSUBSCRIBE" && name !== "PUNSUBSCRIBE") return;
-    const companions = this.companions.get(redis);
-    if (name === "SUBSCRIBE" || name === "PSUBSCRIBE") {
-      if (companions !== undefined) this.hideFromCount(redis, command, companions);
-      // After a reconnect the library subscribes to all it knows, in one command: were ours refused now, so would be the rest.
-      const channels = command.args.filter((channel) => !isCompanion(String(channel)));
-      if (channels.length > 0 && channels.length < command.args.length) command.args = channels;
-      return;
+  private prepareSubscription(redis: Redis, command: Command): void {
+    switch (command.name.toUpperCase()) {
+      case "SUBSCRIBE":
+        return this.prepareSubscribe(redis, command, "SUBSCRIBE");
+      case "PSUBSCRIBE":
+        return this.prepareSubscribe(redis, command, "PSUBSCRIBE");
+      case "UNSUBSCRIBE":
+        return this.prepareUnsubscribe(redis, command, "SUBSCRIBE");
+      case "PUNSUBSCRIBE":
+        return this.prepareUnsubscribe(redis, command, "PSUBSCRIBE");
     }
-    if (companions === undefined) return;
-    const kind = name === "UNSUBSCRIBE" ? "SUBSCRIBE" : "PSUBSCRIBE";
-    const wanted = companions.wanted[kind];
-    // Without channels it unsubscribes from all, ours included.
-    const isAll = command.args.length === 0;
-    this.hideFromCount(redis, command, companions, isAll ? kind : undefined);
-    if (isAll) return wanted.clear();
-    // Ours go first, so that the application's own is the one that leaves subscriber mode.
-    const ours = command.args
-      .map((channel) => companionOf(String(channel)))
-      .filter((channel) => wanted.delete(channel));
-    if (ours.length === 0) return;
-    this.sendOurs(redis, command, name.toLowerCase(), ours, () => {
-      for (const channel of ours) activeOf(redis, companions)[kind].delete(channel);
-    });
   }
 
-  private afterSubscription(redis: Redis, command: Command, name: string): void {
-    if (name !== "SUBSCRIBE" && name !== "PSUBSCRIBE") return;
-    if (!this.isEnabled || !this.kit.owner.enabled || this.refused.has(redis)) return;
-    const ours = command.args.map((channel) => companionOf(String(channel)));
-    if (ours.length === 0) return;
+  private prepareSubscribe(redis: Redis, command: Command, kind: Kind): void {
+    // After a reconnect the library subscribes to all it knows, in one command: were ours refused now, so would be the rest.
+    const channels = command.args.filter((channel) => !isCompanion(String(channel)));
+    if (channels.length === 0) return;
+    if (channels.length < command.args.length) command.args = channels;
     const companions = this.companionsOf(redis);
-    for (const channel of ours) companions.wanted[name].add(channel);
-    // Sent with the application's own: once its promise resolves, both are in effect.
-    this.sendOurs(redis, command, name.toLowerCase(), ours, (error) => {
-      const active = activeOf(redis, companions)[name];
-      for (const channel of ours) {
-        if (error === undefined) active.add(channel);
-        else companions.wanted[name].delete(channel);
+    const wanted = companions.wanted[kind];
+    const names = channels.map((channel) => companionOf(String(channel)));
+    for (const name of names) wanted.add(name);
+    const { resolve, reject } = command;
+    command.resolve = (count) => {
+      const returned = resolve.call(command, ownCount(redis, companions, count));
+      // Not before: alone, ours would make a subscriber of a connection whose own subscription was refused. The application
+      // may have changed its mind meanwhile.
+      this.safely("a companion's subscription", () => {
+        this.subscribeCompanions(
+          redis,
+          command,
+          kind,
+          companions,
+          names.filter((name) => wanted.has(name)),
+        );
+      });
+      return returned;
+    };
+    command.reject = (error) => {
+      for (const name of names) wanted.delete(name);
+      return reject.call(command, error);
+    };
+  }
+
+  private subscribeCompanions(
+    redis: Redis,
+    cause: Command,
+    kind: Kind,
+    companions: Companions,
+    names: readonly string[],
+  ): void {
+    if (names.length === 0 || !this.isEnabled || !this.kit.owner.enabled || this.refused.has(redis)) return;
+    this.sendOurs(redis, cause, kind.toLowerCase(), names, (error) => {
+      const active = activeOf(redis, companions)[kind];
+      for (const name of names) {
+        if (error === undefined) active.add(name);
+        else companions.wanted[kind].delete(name);
       }
     });
   }
 
-  /** The application counts its own subscriptions, not ours. `emptied`: those of ours that end with the command. */
-  private hideFromCount(
-    redis: Redis,
-    command: Command,
-    companions: Companions,
-    emptied?: "SUBSCRIBE" | "PSUBSCRIBE",
-  ): void {
+  private prepareUnsubscribe(redis: Redis, command: Command, kind: Kind): void {
+    const companions = this.companions.get(redis);
+    if (companions === undefined) return;
+    const wanted = companions.wanted[kind];
+    // Without channels it unsubscribes from all, ours included.
+    const isAll = command.args.length === 0;
     const { resolve } = command;
-    command.resolve = function (this: unknown, count: unknown): unknown {
-      const active = activeOf(redis, companions);
-      if (emptied !== undefined) active[emptied].clear();
-      const own = Math.max(0, Number(count) - active.SUBSCRIBE.size - active.PSUBSCRIBE.size);
-      return resolve.call(this as Command, typeof count === "string" ? String(own) : own);
+    command.resolve = (count) => {
+      if (isAll) activeOf(redis, companions)[kind].clear();
+      return resolve.call(command, ownCount(redis, companions, count));
     };
+    if (isAll) return wanted.clear();
+    // Ours go first, so that the application's own is the one that leaves subscriber mode.
+    const names = command.args.map((channel) => companionOf(String(channel))).filter((name) => wanted.delete(name));
+    if (names.length === 0) return;
+    this.sendOurs(redis, command, command.name.toLowerCase(), names, () => {
+      for (const name of names) activeOf(redis, companions)[kind].delete(name);
+    });
   }
 
   /** `onEnd` gets undefined or the error. Nobody else learns of either. */
@@ -473,16 +494,11 @@ const processOperation: Operation<unknown, ProcessState> = {
   },
 };
 
-/** Both commands leave in one write: that costs no further system call, and nobody else's command comes in between. */
-function inOneWrite(redis: Redis, send: () => unknown): unknown {
-  const { stream } = redis;
-  if (typeof stream?.cork !== "function" || typeof stream.uncork !== "function") return send();
-  stream.cork();
-  try {
-    return send();
-  } finally {
-    stream.uncork();
-  }
+/** What the application is to be told: its own subscriptions, not ours. */
+function ownCount(redis: Redis, companions: Companions, count: unknown): unknown {
+  const { SUBSCRIBE, PSUBSCRIBE } = activeOf(redis, companions);
+  const own = Math.max(0, Number(count) - SUBSCRIBE.size - PSUBSCRIBE.size);
+  return typeof count === "string" ? String(own) : own;
 }
 
 /** What the server counts on the connection of now. */

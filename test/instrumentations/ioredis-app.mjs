@@ -264,6 +264,11 @@ async function messages(redis) {
       });
     });
     note(await subscriber.unsubscribe("fourth", "third"), await subscriber.unsubscribe("never"));
+    note(await Promise.all([subscriber.subscribe("brief"), subscriber.unsubscribe("brief")]));
+    const brief = open({ protocol: 2 });
+    note(await Promise.all([brief.subscribe("brief"), brief.unsubscribe("brief"), brief.get("a").catch(describe)]));
+    note(await brief.get("a"), brief.mode, await redis.pubsub("NUMSUB", "brief"));
+    note(results(await brief.pipeline().subscribe("brief").unsubscribe("brief").exec()), await brief.get("a"));
   });
 
   const onMessage = async function (channel, message) {
@@ -341,7 +346,7 @@ async function messages(redis) {
   await scenario("unsubscribing", async (note) => {
     note(await subscriber.punsubscribe("n*"), await subscriber.unsubscribe("news"), await subscriber.unsubscribe());
     note(await subscriber.get("a"), subscriber.mode, await reader.unsubscribe("news", "later"), await reader.get("b"));
-    note((await redis.pubsub("CHANNELS")).filter((channel) => /news|other|third/.test(channel)));
+    note((await redis.pubsub("CHANNELS")).filter((channel) => /news|other|third|brief/.test(channel)));
   });
 }
 
