@@ -52,11 +52,11 @@ export function decodeBytes(
 
 /** `bytes` as UTF-8 text, or undefined when they are something else (compressed, protobuf, an image). */
 export function decodeUnknown(bytes: Uint8Array, maxBytes: number): string | undefined {
-  const length = Math.min(bytes.length, maxBytes);
-  const whole = length < bytes.length ? endOfCharacter(bytes, length) : length;
-  const head = Buffer.from(bytes.buffer, bytes.byteOffset, whole);
-  if (!isUtf8(head)) return undefined;
-  const text = head.toString("utf8");
+  const whole = bytes.length > maxBytes ? endOfCharacter(bytes, maxBytes) : bytes.length;
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const text = buffer.toString("utf8", 0, whole);
+  // What is no UTF-8 has become U+FFFD; a text that has one of its own is rare enough to be looked at twice.
+  if (text.includes("\ufffd") && !isUtf8(buffer.subarray(0, whole))) return undefined;
   return CONTROL_CHARACTERS.test(text) ? undefined : text;
 }
 

@@ -33,6 +33,8 @@ export interface CaptureConfig {
 }
 
 const MAX_STATEMENTS = 1000;
+const MAX_REMEMBERED_KEYS = 2000;
+const MAX_REMEMBERED_KEY_CHARS = 128;
 const MAX_STATEMENT_CHARS = 65_536;
 const MAX_CACHED_STATEMENT_CHARS = 4_194_304;
 
@@ -53,6 +55,7 @@ export class Capture {
 
   readonly #names: SensitiveNames;
   readonly #redactor: Redactor;
+  readonly #keys = new BoundedMap<string>(MAX_REMEMBERED_KEYS);
   readonly #statements = new BoundedMap<SqlStatement>(MAX_STATEMENTS, MAX_CACHED_STATEMENT_CHARS);
 
   constructor(config: CaptureConfig) {
@@ -146,10 +149,10 @@ export class Capture {
     return text === undefined ? `<Buffer ${bytes.length} bytes>` : this.#bounded(text, bytes.length > length, budget);
   }
 
-  /** A cache key: `session:REDACTED`. */
+  /** A cache key: `session:REDACTED`. Remembered: caches are asked for the same keys again and again. */
   key(key: string): string {
-    const [head, isCut] = this.#head(key);
-    return cutToBytes(redactKey(head, this.#names, this.#redactor), this.maxBytes, isCut);
+    const known = this.#keys.get(key);
+    return known === undefined ? this.#redactKey(key) : known;
   }
 
   /** The message or stack of an error: `Key (password)=(REDACTED) already exists`. */
@@ -169,6 +172,17 @@ export class Capture {
     const statement = describeSql(text, this.#names, this.#redactor, this.maxBytes, MAX_STATEMENT_CHARS);
     if (text.length <= MAX_STATEMENT_CHARS) this.#statements.set(text, statement);
     return statement;
+  }
+
+  #redactKey(key: string): string {
+    const [head, isCut] = this.#head(key);
+    const text = cutToBytes(redactKey(head, this.#names, this.#redactor), this.maxBytes, isCut);
+    if (key.length <= MAX_REMEMBERED_KEY_CHARS) {
+      // A key may be a slice of a request's body: a copy keeps the memory from holding on to that.
+      const copy = Buffer.from(key, "utf16le").toString("utf16le");
+      this.#keys.set(copy, text === key ? copy : text);
+    }
+    return text;
   }
 
   #object(value: object): string {
