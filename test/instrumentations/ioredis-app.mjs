@@ -94,11 +94,13 @@ async function main() {
       note(returned instanceof Promise);
     });
     await new Promise((resolve) => {
-      redis.lpush("a", "x", (error, ...rest) => {
-        where();
-        note(describe(error), rest);
-        resolve();
-      }).catch(() => {});
+      redis
+        .lpush("a", "x", (error, ...rest) => {
+          where();
+          note(describe(error), rest);
+          resolve();
+        })
+        .catch(() => {});
     });
     const uncaught = nextUncaught();
     redis.get("a", () => {
@@ -177,13 +179,26 @@ async function main() {
     note(pipeline.length);
     note(results(await pipeline.exec()));
     where();
-    note(results(await redis.pipeline([["get", "a"], ["lpush", "a", "x"]]).exec()));
+    note(
+      results(
+        await redis
+          .pipeline([
+            ["get", "a"],
+            ["lpush", "a", "x"],
+          ])
+          .exec(),
+      ),
+    );
     await new Promise((resolve) => {
-      redis.pipeline().get("a").get("b").exec((...args) => {
-        where();
-        note(args);
-        resolve();
-      });
+      redis
+        .pipeline()
+        .get("a")
+        .get("b")
+        .exec((...args) => {
+          where();
+          note(args);
+          resolve();
+        });
     });
     note(results(await redis.pipeline().get("a").exec()));
     note(await redis.pipeline().exec());
@@ -196,9 +211,23 @@ async function main() {
 
   await scenario("transaction", async (note) => {
     note(results(await redis.multi().set("m", "1").get("m").get("nope").exec()));
-    note(results(await redis.multi([["get", "m"], ["get", "m"]]).exec()));
+    note(
+      results(
+        await redis
+          .multi([
+            ["get", "m"],
+            ["get", "m"],
+          ])
+          .exec(),
+      ),
+    );
     note(results(await redis.multi().set("m", "2").lpush("m", "x").exec()));
-    const aborted = await redis.multi().set("m").get("m").exec().catch((error) => error);
+    const aborted = await redis
+      .multi()
+      .set("m")
+      .get("m")
+      .exec()
+      .catch((error) => error);
     note(describe(aborted), aborted.previousErrors?.map(describe));
     const watching = open();
     await watching.watch("m");
@@ -238,7 +267,10 @@ async function main() {
   await scenario("secrets", async (note) => {
     note(await redis.set("reset-token:hunter2-in-key", "1"), await redis.set("user:42:password", "hunter2-under-key"));
     note(await redis.get("user:42:password"), await redis.set("sess:hunter2-id", '{"cart":"hunter2-session"}'));
-    note(await redis.set("profile", JSON.stringify({ name: "Ann", api_key: "hunter2-json" })), await redis.get("profile"));
+    note(
+      await redis.set("profile", JSON.stringify({ name: "Ann", api_key: "hunter2-json" })),
+      await redis.get("profile"),
+    );
     note(await redis.hset("user:1", "secret", "hunter2-field", "name", "Ann"));
     note(await redis.mset("token:hunter2-mset", "hunter2-mset-value", "plain", "shown"));
     note(await redis.publish("nobody", JSON.stringify({ password: "hunter2-message" })));
