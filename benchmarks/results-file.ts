@@ -17,8 +17,6 @@ import { targetTable } from "./targets.ts";
 import { variants } from "./variants.ts";
 import { workloads } from "./workloads.ts";
 
-const file = join(import.meta.dirname, "RESULTS.md");
-
 const preface = `# Results
 
 Written by \`npm run bench -- --node <version>\`, which replaces the section of that Node version. What is measured:
@@ -45,12 +43,13 @@ ${Object.entries(variants)
   .join("\n")}
 `;
 
-/** Replaces the section of this Node's major version in RESULTS.md, and its chart and raw values. */
-export function writeResults(run: Run, report: Report): void {
+/** Replaces the section of this Node's major version in the folder's RESULTS.md, and its chart and raw values. */
+export function writeResults(run: Run, report: Report, folder: string = import.meta.dirname): void {
   const major = Number.parseInt(run.node);
-  mkdirSync(join(import.meta.dirname, "results"), { recursive: true });
-  writeFileSync(join(import.meta.dirname, `results/node-${major}.svg`), drawChart(report));
-  writeFileSync(join(import.meta.dirname, `results/node-${major}.json`), `${JSON.stringify(run, rounded)}\n`);
+  const file = join(folder, "RESULTS.md");
+  mkdirSync(join(folder, "results"), { recursive: true });
+  writeFileSync(join(folder, `results/node-${major}.svg`), drawChart(report));
+  writeFileSync(join(folder, `results/node-${major}.json`), `${JSON.stringify(run, rounded)}\n`);
 
   const sections = new Map<number, string>();
   const existing = existsSync(file) ? readFileSync(file, "utf8") : "";
