@@ -5,6 +5,7 @@ import { execFileSync } from "node:child_process";
 import { installNode } from "../scripts/node-binaries.mjs";
 import { repositoryRoot } from "../test/support/built.ts";
 import type { Bench } from "./contestant.ts";
+import { format } from "./format.ts";
 import { install } from "./install.ts";
 import type { Installation } from "./install.ts";
 import { describeCommit, describeMachine, reserveCore } from "./machine.ts";
@@ -74,7 +75,10 @@ try {
   const cache = join(repositoryRoot, "node_modules/.cache/tracekit-bench");
   mkdirSync(cache, { recursive: true });
   writeFileSync(join(cache, "last-run.json"), JSON.stringify(run));
-  if (options.complete) writeResults(run, report);
+  if (options.complete) {
+    writeResults(run, report);
+    format(join(import.meta.dirname, "RESULTS.md"), join(import.meta.dirname, "results"));
+  }
 } catch (error) {
   // The stack would be that of transpiled code, and say nothing that the message does not.
   console.error(`\n${(error as Error).message}`);

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { installNode } from "../../scripts/node-binaries.mjs";
+import { format } from "../format.ts";
 import { pickNode } from "../options.ts";
 import { formatTable } from "../tables.ts";
 import { cases as bodyCases } from "./body.ts";
@@ -63,7 +64,10 @@ function compare(node: string): void {
     return [name, nanos.toFixed(0), ratio.toFixed(2), known?.toFixed(2) ?? "", isSlower ? `${change} SLOWER` : change];
   });
   console.log(formatTable([["part", "ns", "× calibration", "baseline", "change"], ...rows]));
-  if (values.update) writeFileSync(file, `${JSON.stringify({ ...baselines, [major]: measured }, undefined, 2)}\n`);
+  if (values.update) {
+    writeFileSync(file, `${JSON.stringify({ ...baselines, [major]: measured }, undefined, 2)}\n`);
+    format(file);
+  }
 }
 
 /** In a fresh process, where no other part has taught the compiler its types. */
