@@ -117,7 +117,7 @@ function createOperation(kit: Kit): Operation<undefined, HttpExchange> {
       const origin = call.args[0] as Origin;
       const url = origin.toUrl(request.path);
       call.state = new HttpExchange(call, url, takeResendCount(call.caller, url), kit.owner, capture);
-      startExchange(span, request.method, origin, request.path, kit.options.knownMethods, capture);
+      startExchange(span, request.method, origin, request.path, kit.options.httpKnownMethods, capture);
     },
     inject(call) {
       const request = call.self as HttpRequest;

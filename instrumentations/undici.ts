@@ -221,7 +221,7 @@ function createOperation(kit: Kit): Operation<undefined, UndiciExchange> {
       const url = origin.toUrl(request.path);
       const resendCount = delivery === undefined ? 0 : delivery.resendCount;
       call.state = new UndiciExchange(call, url, resendCount || takeResendCount(call.caller, url), kit, capture);
-      startExchange(span, request.method, origin, request.path, kit.options.knownMethods, capture);
+      startExchange(span, request.method, origin, request.path, kit.options.httpKnownMethods, capture);
       if (capture.headers) REQUEST_HEADERS.record(span, requestHeaders(request), capture);
     },
     inject(call) {

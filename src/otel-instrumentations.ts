@@ -49,12 +49,11 @@ export function createInstrumentations(options: TracekitOptions = {}): OtelInstr
   const config = fromProcess(options);
   const capture = new Capture(config.capture);
   const userPropagation = new UserPropagation(config.userPropagation);
-  const kitOptions = { messagingContext: config.messagingContext, knownMethods: config.httpKnownMethods };
   return registry.map(
     (source) =>
       new LibraryInstrumentation(
         source,
-        (tracing) => createKits([source], config.instrumentations, kitOptions, () => tracing, capture, userPropagation),
+        (tracing) => createKits([source], config.instrumentations, config, () => tracing, capture, userPropagation),
         capture,
       ),
   );

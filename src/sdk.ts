@@ -77,7 +77,7 @@ export function createTracekit(options: StartOptions): Tracekit | undefined {
   const kits = createKits(
     registry,
     config.instrumentations,
-    { messagingContext: config.messagingContext, knownMethods: config.httpKnownMethods },
+    config,
     createTracing,
     capture,
     new UserPropagation(config.userPropagation),

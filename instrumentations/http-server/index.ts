@@ -102,7 +102,7 @@ type Ending = typeof COMPLETE | typeof CLOSED;
 const headers = new RequestHeaders();
 
 function describeRequests(kit: Kit): Operation<Ending, RequestInProgress | undefined> {
-  const { knownMethods } = kit.options;
+  const { httpKnownMethods } = kit.options;
   const endpoints = new Endpoints();
   return {
     title: "HTTP request",
@@ -112,7 +112,7 @@ function describeRequests(kit: Kit): Operation<Ending, RequestInProgress | undef
     start(span, call, capture) {
       const { request: incoming, response, socket } = call.self as ServerMessage;
       const method = incoming.method as string;
-      const isKnown = knownMethods.has(method);
+      const isKnown = httpKnownMethods.has(method);
       span.name = isKnown ? method : OTHER_METHOD_NAME;
       span.attribute(HTTP_REQUEST_METHOD, isKnown ? method : OTHER_METHOD);
       if (!isKnown) span.attribute(HTTP_REQUEST_METHOD_ORIGINAL, capture.text(method));

@@ -122,7 +122,7 @@ export class PubSub {
     this.kit = kit;
     this.publish = kit.bind(publishOperation((context, redis) => this.carrierOf(context, redis)));
     this.process = kit.bind(processOperation);
-    this.isEnabled = kit.options.redisPubSubContext !== false && kit.tracing.propagator.fields().length > 0;
+    this.isEnabled = kit.options.redisPubSubContext && kit.tracing.propagator.fields().length > 0;
   }
 
   /** Starts the span of a PUBLISH. */

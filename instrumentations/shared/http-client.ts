@@ -82,10 +82,10 @@ export function startExchange(
   method: string,
   origin: Origin,
   target: string,
-  knownMethods: ReadonlySet<string>,
+  httpKnownMethods: ReadonlySet<string>,
   capture: Capture,
 ): void {
-  const isKnown = knownMethods.has(method);
+  const isKnown = httpKnownMethods.has(method);
   span.name = isKnown ? method : OTHER_METHOD_NAME;
   span.attributeBlock(origin.attributes(isKnown ? method : OTHER_METHOD));
   if (!isKnown) span.attribute(HTTP_REQUEST_METHOD_ORIGINAL, capture.text(method));

@@ -155,10 +155,8 @@ function readPackedRef(folder: string, ref: string): string | undefined {
  *  /proc/self/mountinfo (v2). In mountinfo only the mount of /etc/hostname counts: the mounts of a Docker *host* name
  *  its containers too, and containerd's "sandboxes/<id>" is the pod's id. */
 export function toContainerId(cgroup: string, mountinfo: string): string | undefined {
-  return (
-    /[/:-]([0-9a-f]{64}|[0-9a-f]{32}-\d+)(?:\.scope)?(?:\/container)?$/m.exec(cgroup) ??
-    /containers\/([0-9a-f]{64})\/(?:userdata\/)?hostname \/etc\/hostname /.exec(mountinfo)
-  )?.[1];
+  return (/[/:-]([0-9a-f]{64}|[0-9a-f]{32}-\d+)(?:\.scope)?(?:\/container)?$/m.exec(cgroup) ??
+    /containers\/([0-9a-f]{64})\/(?:userdata\/)?hostname \/etc\/hostname /.exec(mountinfo))?.[1];
 }
 
 /** A random UUID (version 4) from Math.random, which V8 seeds from the system's entropy: it has to be unique, not

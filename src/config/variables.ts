@@ -389,6 +389,14 @@ export const VARIABLES = [
     description:
       "A consumed message continues the trace of its publisher (`parent`) or starts its own with a link to it (`link`).",
   },
+  {
+    group: "Instrumentation",
+    name: "TRACEKIT_REDIS_PUBSUB_CONTEXT",
+    type: "boolean",
+    default: "true",
+    description:
+      "Trace context travels beside a Redis pub/sub message, on a companion channel. `false`: each processed message starts its own trace.",
+  },
 
   {
     group: "Capture and privacy",

@@ -13,9 +13,9 @@ export interface InstrumentationOptions {
   /** How a consumed message continues its publisher's trace: as a child with a link, or as a new trace with a link. */
   readonly messagingContext: "parent" | "link";
   /** Request methods that may be a span's name (OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS). */
-  readonly knownMethods: ReadonlySet<string>;
-  /** False: no companion messages carry context beside Redis pub/sub messages. Default true. */
-  readonly redisPubSubContext?: boolean;
+  readonly httpKnownMethods: ReadonlySet<string>;
+  /** Whether companion messages carry context beside Redis pub/sub messages. */
+  readonly redisPubSubContext: boolean;
 }
 
 const kOriginal = Symbol.for("tracekit.original");

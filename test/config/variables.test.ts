@@ -172,6 +172,12 @@ const EXAMPLES: Readonly<Record<VariableName, Example>> = {
     valid: ["link", "link"],
     invalid: ["both"],
   },
+  TRACEKIT_REDIS_PUBSUB_CONTEXT: {
+    read: (c) => c.redisPubSubContext,
+    unset: true,
+    valid: ["false", false],
+    invalid: ["maybe", false],
+  },
   TRACEKIT_CAPTURE: {
     read: (c) => [...c.capture.kinds].sort(),
     unset: ["cache-keys", "cache-values", "http-bodies", "http-headers", "messages", "sql-parameters", "user"],

@@ -42,7 +42,11 @@ function createKit(sampler: "parentbased_always_on" | "always_off" = "parentbase
     run: runInContext,
     enter: enterContext,
   };
-  const options = { messagingContext: "parent" as const, knownMethods: new Set<string>() };
+  const options = {
+    messagingContext: "parent" as const,
+    httpKnownMethods: new Set<string>(),
+    redisPubSubContext: true,
+  };
   return new Kit("library", tracing, {} as Capture, options, new UserPropagation(() => true));
 }
 

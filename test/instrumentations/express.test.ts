@@ -11,7 +11,7 @@ const modules = join(repositoryRoot, "node_modules");
 describe.each([
   { version: 5, folder: "express" },
   { version: 4, folder: "express4" },
-])("express $version", ({ version, folder }) => {
+])("express $version", ({ folder }) => {
   let receiver: OtlpReceiver;
   let place: string;
   let app: App;
