@@ -1,4 +1,4 @@
-// npm run bench:profile [-- --node 24 --workload mixed --variant tracekit]: where a warm server spends its time.
+// npm run bench:profile [-- --node 24 --workload mixed --variant tracekit]: where a warm server spends its time. The workload "spans" makes them by hand.
 import { writeFileSync } from "node:fs";
 import type { Profiler, Runtime } from "node:inspector";
 import { join } from "node:path";
@@ -9,6 +9,7 @@ import { startContestant } from "./contestant.ts";
 import { install } from "./install.ts";
 import { reserveCore } from "./machine.ts";
 import { pickNode } from "./options.ts";
+import { thousandSpans } from "./rate.ts";
 import { startServices } from "./services.ts";
 import { formatTable } from "./tables.ts";
 import { variants } from "./variants.ts";
@@ -26,7 +27,7 @@ const node = values.node === undefined ? process.execPath : installNode(pickNode
 const cores = reserveCore();
 const { installation } = variants[values.variant]!;
 const installations = new Map(installation === undefined ? [] : [[installation, await install(installation)]]);
-const workload = workloads[values.workload]!;
+const workload = values.workload === "spans" ? thousandSpans : workloads[values.workload]!;
 const services = await startServices();
 try {
   const bench = { node, cores, services, installations, flushMillis: 1000 };

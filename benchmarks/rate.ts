@@ -11,7 +11,8 @@ export interface Rate {
   spansReceived: number;
 }
 
-const thousandSpans: Workload = {
+/** A workload of its own kind: not a request as an application has them, but a full core. */
+export const thousandSpans: Workload = {
   title: "a thousand spans made by hand",
   method: "GET",
   path: "/",
