@@ -2,6 +2,7 @@ import type { EventEmitter } from "node:events";
 import { defineInstrumentation, type Instrumentation } from "../../src/instrumentation/instrumentation.ts";
 import type { Kit } from "../../src/instrumentation/kit.ts";
 import type { Operation } from "../../src/instrumentation/operation.ts";
+import { settleByMethods } from "../../src/instrumentation/settlement.ts";
 import { beginOperation, type BoundOperation } from "../../src/instrumentation/trace-operation.ts";
 import {
   DB_OPERATION_BATCH_SIZE,
@@ -34,7 +35,6 @@ import {
   recordRedisFailure,
   type Redis,
   replyErrorCode,
-  settleWith,
 } from "./library.ts";
 import { PubSub } from "./pub-sub.ts";
 
@@ -231,7 +231,7 @@ function start({ command: bound, pubSub }: Shared, redis: Redis, command: Comman
       : beginOperation(bound, redis, command.args, description);
   if (call === undefined) return;
   command[kCall] = call;
-  settleWith(command, call);
+  settleByMethods(call, command, "resolve", "reject");
 }
 
 /** Auto-pipelining queues here what its callers asked for, one by one and in their contexts. */
@@ -265,7 +265,7 @@ function beginPipeline(shared: Shared, pipeline: Pipeline): void {
       if (queue.length === 1) start(shared, redis, first, redisCommand(first.name));
       else {
         const call = beginOperation(batch, redis, queue as Command[], state);
-        if (call !== undefined) settleWith(pipeline, call);
+        if (call !== undefined) settleByMethods(call, pipeline, "resolve", "reject");
       }
     }
     pubSub.beforePipeline(pipeline, state.carrier);

@@ -139,22 +139,6 @@ export function nameNode(call: OperationCall, node: Redis): void {
   if (port !== undefined) call.span.setAttribute(SERVER_PORT, port);
 }
 
-/** The call is over when the library settles the command or pipeline; it does so by calling these two. */
-export function settleWith(target: Command | Pipeline, call: OperationCall): void {
-  const { resolve, reject } = target;
-  // The library first: a reply transformer of the application may throw, and then the command has failed.
-  target.resolve = function (this: unknown, result: unknown): unknown {
-    const returned = resolve.call(this as Command, result);
-    call.succeed(result);
-    return returned;
-  };
-  target.reject = function (this: unknown, error: unknown): unknown {
-    const returned = reject.call(this as Command, error);
-    call.fail(error);
-    return returned;
-  };
-}
-
 /** The code of an error reply, undefined for other errors. */
 export function replyErrorCode(error: unknown): string | undefined {
   return error instanceof Error && error.name === "ReplyError" ? errorPrefix(error.message) : undefined;

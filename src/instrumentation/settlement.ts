@@ -58,7 +58,7 @@ export function settlingCallback(
   return sameShape(wrapped, original);
 }
 
-/** The library settles a command object by calling two of its methods, once each command however often it is sent. */
+/** The library settles an object it finds with the call, by calling one of two methods of it. */
 export function libraryCallbacks(
   find: (call: OperationCall) => any,
   resolveName: string,
@@ -67,19 +67,28 @@ export function libraryCallbacks(
   return {
     before(call: OperationCall): boolean {
       const target = find(call);
-      const resolve = target?.[resolveName];
-      const reject = target?.[rejectName];
-      if (typeof resolve !== "function" || typeof reject !== "function") return false;
-      target[resolveName] = function (this: unknown, result: unknown): unknown {
-        call.succeed(result);
-        return Reflect.apply(resolve, this, [result]);
-      };
-      target[rejectName] = function (this: unknown, error: unknown): unknown {
-        call.fail(error);
-        return Reflect.apply(reject, this, [error]);
-      };
+      if (typeof target?.[resolveName] !== "function" || typeof target[rejectName] !== "function") return false;
+      settleByMethods(call, target, resolveName, rejectName);
       return true;
     },
+  };
+}
+
+/**
+ * The call is over when the library calls one of two methods of `target`; nothing the application holds is touched.
+ * The library goes first: what it runs of the application's there may throw, and then the call has failed.
+ */
+export function settleByMethods(call: OperationCall, target: any, resolveName: string, rejectName: string): void {
+  const { [resolveName]: resolve, [rejectName]: reject } = target;
+  target[resolveName] = function (this: unknown, result: unknown): unknown {
+    const answer = Reflect.apply(resolve, this, [result]);
+    call.succeed(result);
+    return answer;
+  };
+  target[rejectName] = function (this: unknown, error: unknown): unknown {
+    const answer = Reflect.apply(reject, this, [error]);
+    call.fail(error);
+    return answer;
   };
 }
 

@@ -1,14 +1,12 @@
 /** Attribute names. Source: OpenTelemetry semantic conventions 1.45 unless a group says otherwise. */
 
 export const CLIENT_ADDRESS = "client.address";
-export const CLIENT_PORT = "client.port";
 export const ERROR_TYPE = "error.type";
 export const EXCEPTION_MESSAGE = "exception.message";
 export const EXCEPTION_STACKTRACE = "exception.stacktrace";
 export const EXCEPTION_TYPE = "exception.type";
 export const NETWORK_PEER_ADDRESS = "network.peer.address";
 export const NETWORK_PEER_PORT = "network.peer.port";
-export const NETWORK_PROTOCOL_NAME = "network.protocol.name";
 export const NETWORK_PROTOCOL_VERSION = "network.protocol.version";
 export const NETWORK_TRANSPORT = "network.transport";
 export const SERVER_ADDRESS = "server.address";
@@ -35,7 +33,6 @@ export const HTTP_RESPONSE_HEADER_PREFIX = "http.response.header.";
 export const HTTP_RESPONSE_STATUS_CODE = "http.response.status_code";
 export const HTTP_ROUTE = "http.route";
 
-export const DB_COLLECTION_NAME = "db.collection.name";
 export const DB_NAMESPACE = "db.namespace";
 export const DB_OPERATION_BATCH_SIZE = "db.operation.batch.size";
 export const DB_OPERATION_NAME = "db.operation.name";
@@ -47,11 +44,7 @@ export const DB_RESPONSE_STATUS_CODE = "db.response.status_code";
 export const DB_STORED_PROCEDURE_NAME = "db.stored_procedure.name";
 export const DB_SYSTEM_NAME = "db.system.name";
 
-export const MESSAGING_BATCH_MESSAGE_COUNT = "messaging.batch.message_count";
-export const MESSAGING_CLIENT_ID = "messaging.client.id";
-export const MESSAGING_CONSUMER_GROUP_NAME = "messaging.consumer.group.name";
 export const MESSAGING_DESTINATION_NAME = "messaging.destination.name";
-export const MESSAGING_DESTINATION_SUBSCRIPTION_NAME = "messaging.destination.subscription.name";
 export const MESSAGING_DESTINATION_TEMPLATE = "messaging.destination.template";
 export const MESSAGING_MESSAGE_BODY_SIZE = "messaging.message.body.size";
 export const MESSAGING_MESSAGE_ID = "messaging.message.id";
