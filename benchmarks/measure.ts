@@ -11,12 +11,11 @@ import type { Workload } from "./workloads.ts";
 export interface Plan {
   /** Fresh processes this often. */
   readonly rounds: number;
-  /** Slices of load for each variant in a round: `max`, but after `seconds` of the round no more than `min`. */
+  /** Slices of load for each variant in a round: `max`, but after `seconds` of the round no more than `min`. The first
+   *  half only warms up: with a tracer it takes thousands of requests until V8 has compiled what it will. */
   readonly slices: { readonly min: number; readonly max: number; readonly seconds: number };
   /** Length of a slice, as a multiple of the workload's own. */
   readonly scale: number;
-  /** Slices before anything counts. */
-  readonly warmUp: number;
   readonly pressure: { readonly workloads: readonly string[]; readonly seconds: number };
 }
 
@@ -61,7 +60,7 @@ async function measureRound(
   const isOverdue = (): boolean => performance.now() - startedAt > plan.slices.seconds * 1000;
   for (const contestant of contestants) await checkAnswer(contestant, workload);
   const requests = Math.round(workload.slice * plan.scale);
-  for (const contestant of contestants) await contestant.load(workload.slice * plan.warmUp);
+  for (const contestant of contestants) await contestant.load(requests);
   const spansPerRequest = await countSpansPerRequest(contestants, bench.flushMillis);
 
   const before = await receivedByAll(contestants);
@@ -88,7 +87,9 @@ async function measureRound(
     const { cpuMicros, rssMegabytes } = await contestant.usage();
     // What a slice leaves behind to be exported is done before the next one begins, so it counts for its own.
     const readings = [...usages[index]!, cpuMicros];
-    for (let i = 1; i < readings.length; i++) result.cpuMicros.push((readings[i]! - readings[i - 1]!) / requests);
+    const ofSlices = usages[index]!.map((reading, slice) => (readings[slice + 1]! - reading) / requests);
+    result.warmUpCpuMicros.push(...ofSlices.slice(0, Math.floor(slices / 2)));
+    result.cpuMicros.push(...ofSlices.slice(Math.floor(slices / 2)));
     result.rssMegabytes.push(rssMegabytes);
     result.spansPerRequest = spansPerRequest[index]!;
     result.spansExpected += expected[index]!;

@@ -1,7 +1,10 @@
 /** One variant under one workload. Raw values in the order they were taken. */
 export interface Measurement {
-  /** CPU time of the whole process per request, exporting included: a value a slice. */
+  /** CPU time of the whole process per request, exporting included: a value a slice. The variants' values of the same
+   *  index were taken one right after the other. */
   readonly cpuMicros: number[];
+  /** Of the slices before those. */
+  readonly warmUpCpuMicros: number[];
   readonly requestsPerSecond: number[];
   /** After the load: a value a round. */
   readonly rssMegabytes: number[];
@@ -33,6 +36,7 @@ export interface Pressure {
 export function emptyMeasurement(): Measurement {
   return {
     cpuMicros: [],
+    warmUpCpuMicros: [],
     requestsPerSecond: [],
     rssMegabytes: [],
     pressure: [],

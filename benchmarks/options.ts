@@ -75,9 +75,8 @@ interface RunPlan extends Plan {
 export const plans: Readonly<Record<"full" | "quick", RunPlan>> = {
   full: {
     rounds: 5,
-    slices: { min: 6, max: 6, seconds: 0 },
-    scale: 2,
-    warmUp: 5,
+    slices: { min: 16, max: 16, seconds: 0 },
+    scale: 1,
     pressure: { workloads: ["http", "express", "mixed"], seconds: 4 },
     flushMillis: 1000,
     starts: 15,
@@ -86,9 +85,8 @@ export const plans: Readonly<Record<"full" | "quick", RunPlan>> = {
   },
   quick: {
     rounds: 1,
-    slices: { min: 2, max: 8, seconds: 15 },
+    slices: { min: 4, max: 16, seconds: 17 },
     scale: 1,
-    warmUp: 4,
     pressure: { workloads: ["mixed"], seconds: 1 },
     flushMillis: 400,
     starts: 2,

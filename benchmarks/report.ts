@@ -37,8 +37,9 @@ export interface Report {
 
 export interface Cost {
   readonly cpuMicrosPerRequest: number;
+  /** Median of the differences to no tracer in the same turn: what slows the machine for a while slows both. */
   readonly addedCpuMicrosPerRequest: number;
-  /** Half the distance between the quartiles of `cpuMicrosPerRequest`. */
+  /** Half the distance between the quartiles of those differences; for no tracer, of its own values. */
   readonly spreadMicros: number;
   readonly spansPerRequest: number;
   /** Under the load of the measurement, not that of `pressure`. */
@@ -94,13 +95,14 @@ export function toReport(run: Run): Report {
 }
 
 function toCosts(measured: Record<string, Measurement>): Record<string, Cost> {
-  const base = median(measured["none"]?.cpuMicros ?? []);
+  const base = measured["none"]?.cpuMicros ?? [];
   return mapValues(measured, (measurement) => {
     const { cpuMicros, rssMegabytes, spansExpected, spansReceived, wireBytes } = measurement;
+    const added = cpuMicros.map((micros, slice) => micros - (base[slice] ?? Number.NaN));
     return {
       cpuMicrosPerRequest: round(median(cpuMicros)),
-      addedCpuMicrosPerRequest: round(median(cpuMicros) - base),
-      spreadMicros: round(spread(cpuMicros)),
+      addedCpuMicrosPerRequest: round(median(added)),
+      spreadMicros: round(spread(measurement === measured["none"] ? cpuMicros : added)),
       spansPerRequest: round(measurement.spansPerRequest),
       spansLost: Math.max(0, Math.round(spansExpected - spansReceived)),
       bytesPerSpan: spansReceived === 0 ? 0 : Math.round(wireBytes / spansReceived),
