@@ -1,4 +1,5 @@
-// npm run bench:profile [-- --node 24 --workload mixed --variant tracekit]: where a warm server spends its time. The workload "spans" makes them by hand.
+// npm run bench:profile [-- --node 24 --workload mixed --variant tracekit]: where a warm server spends what a tracer adds.
+// The variant and no tracer take turns under load. The workload "spans" makes spans by hand.
 import { writeFileSync } from "node:fs";
 import type { Profiler, Runtime } from "node:inspector";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import { parseArgs } from "node:util";
 import { installNode } from "../scripts/node-binaries.mjs";
 import { repositoryRoot } from "../test/support/built.ts";
 import { startContestant } from "./contestant.ts";
+import type { Contestant } from "./contestant.ts";
 import { install } from "./install.ts";
 import { reserveCore } from "./machine.ts";
 import { pickNode } from "./options.ts";
@@ -20,50 +22,64 @@ const { values } = parseArgs({
     node: { type: "string" },
     workload: { type: "string", default: "mixed" },
     variant: { type: "string", default: "tracekit" },
+    against: { type: "string", default: "none" },
+    slices: { type: "string", default: "24" },
     rows: { type: "string", default: "40" },
   },
 });
 const node = values.node === undefined ? process.execPath : installNode(pickNode(values.node));
 const cores = reserveCore();
-const { installation } = variants[values.variant]!;
-const installations = new Map(installation === undefined ? [] : [[installation, await install(installation)]]);
+const names = [values.against, values.variant];
+const installations = new Map();
+for (const { installation } of names.map((name) => variants[name]!)) {
+  if (installation !== undefined) installations.set(installation, await install(installation));
+}
 const workload = values.workload === "spans" ? thousandSpans : workloads[values.workload]!;
 const services = await startServices();
 try {
   const bench = { node, cores, services, installations, flushMillis: 1000 };
-  const contestant = await startContestant(bench, values.workload, workload, values.variant);
-  await contestant.load(workload.slice * 10);
-  await contestant.startProfile();
-  const requests = workload.slice * 10;
-  const before = await contestant.usage();
-  await contestant.load(requests);
-  const after = await contestant.usage();
-  const profile = await contestant.profile();
-  contestant.stop();
-  const file = join(repositoryRoot, "node_modules/.cache/tracekit-bench", `${values.workload}.cpuprofile`);
-  writeFileSync(file, JSON.stringify(profile));
-  const cpuMicros = (after.cpuMicros - before.cpuMicros) / requests;
-  const rows = Number(values.rows);
-  console.log(`${cpuMicros.toFixed(1)} µs of CPU a request, profiler included\n`);
-  console.log(formatTable([["where", "µs a request", "%"], ...shares(profile, cpuMicros, 12, toPackage)]));
-  console.log();
-  console.log(formatTable([["self time", "µs a request", "%"], ...shares(profile, cpuMicros, rows, toFunction)]));
-  console.log(`\nfor a browser's developer tools: ${file}`);
+  const contestants = await Promise.all(names.map((name) => startContestant(bench, values.workload, workload, name)));
+  const slices = Number(values.slices);
+  await takeTurns(contestants, slices / 2);
+  for (const contestant of contestants) await contestant.startProfile();
+  const before = await Promise.all(contestants.map((contestant) => contestant.usage()));
+  await takeTurns(contestants, slices);
+  const after = await Promise.all(contestants.map((contestant) => contestant.usage()));
+  const cpuMicros = after.map(
+    (usage, index) => (usage.cpuMicros - before[index]!.cpuMicros) / (slices * workload.slice),
+  );
+  const profiles = await Promise.all(contestants.map((contestant) => contestant.profile()));
+  const compare = (group: (frame: Runtime.CallFrame) => string, rows: number): string =>
+    toTable(profiles.map((profile, index) => shares(profile, cpuMicros[index]!, group)) as [Shares, Shares], rows);
+  console.log("µs of CPU a request, profiler included\n");
+  console.log(`${compare(() => "all", 1)}\n\n${compare(toPackage, 14)}\n\n${compare(toFunction, Number(values.rows))}`);
+  for (const [index, name] of names.entries()) {
+    const file = join(repositoryRoot, "node_modules/.cache/tracekit-bench", `${values.workload}-${name}.cpuprofile`);
+    writeFileSync(file, JSON.stringify(profiles[index]));
+    console.log(`for a browser's developer tools: ${file}`);
+  }
+} catch (error) {
+  console.error((error as Error).message);
+  process.exitCode = 1;
 } finally {
   await services.stop();
 }
 process.exit();
 
-/** Self times by `group`, the largest first. The profiler knows only how long each took by the clock, other processes'
- *  turns included, so its shares are applied to the CPU time. */
-function shares(
-  profile: Profiler.Profile,
-  cpuMicros: number,
-  rows: number,
-  group: (frame: Runtime.CallFrame) => string,
-): string[][] {
+async function takeTurns(contestants: Contestant[], slices: number): Promise<void> {
+  for (let slice = 0; slice < slices; slice++) {
+    const order = slice % 2 === 0 ? contestants : contestants.toReversed();
+    for (const contestant of order) await contestant.load(workload.slice);
+  }
+}
+
+type Shares = Map<string, number>;
+
+/** Self times by `group`. The profiler knows only how long each took by the clock, other processes' turns included, so its
+ *  shares are applied to the CPU time. */
+function shares(profile: Profiler.Profile, cpuMicros: number, group: (frame: Runtime.CallFrame) => string): Shares {
   const frames = new Map(profile.nodes.map((entry) => [entry.id, entry.callFrame]));
-  const micros = new Map<string, number>();
+  const micros: Shares = new Map();
   let total = 0;
   profile.samples?.forEach((id, index) => {
     const frame = frames.get(id)!;
@@ -73,10 +89,18 @@ function shares(
     const name = group(frame);
     micros.set(name, (micros.get(name) ?? 0) + delta);
   });
-  return [...micros]
-    .toSorted(([, a], [, b]) => b - a)
+  for (const [name, value] of micros) micros.set(name, (value / total) * cpuMicros);
+  return micros;
+}
+
+/** The largest differences first. */
+function toTable([against, of]: [Shares, Shares], rows: number): string {
+  const table = [...new Set([...of.keys(), ...against.keys()])]
+    .map((name) => ({ name, of: of.get(name) ?? 0, against: against.get(name) ?? 0 }))
+    .toSorted((a, b) => b.of - b.against - (a.of - a.against))
     .slice(0, rows)
-    .map(([name, value]) => [name, ((value / total) * cpuMicros).toFixed(2), ((value / total) * 100).toFixed(1)]);
+    .map((row) => [row.name, row.against.toFixed(2), row.of.toFixed(2), (row.of - row.against).toFixed(2)]);
+  return formatTable([["", ...names, "added"], ...table]);
 }
 
 function toFunction({ functionName, url, lineNumber }: Runtime.CallFrame): string {
