@@ -57,7 +57,7 @@ try {
   for (const [index, workload] of options.workloads.entries()) {
     progress(workload);
     const left = plan.totalSeconds - (performance.now() - startedAt) / 1000;
-    const seconds = Math.min(plan.slices.seconds, left / (options.workloads.length - index) - 2);
+    const seconds = Math.min(plan.slices.seconds, left / (options.workloads.length - index) - 1);
     const slices = { ...plan.slices, seconds };
     run.workloads[workload] = await measureWorkload(bench, workload, options.variants, { ...plan, slices });
   }

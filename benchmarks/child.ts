@@ -3,6 +3,7 @@ import { onCores } from "./machine.ts";
 
 /** A process of the benchmark that answers questions over IPC. */
 export interface Child {
+  readonly pid: number;
   /** Rejects with what the process said when it ends first. */
   ask<Answer>(what: string, order?: object): Promise<Answer>;
   /** The first line on stdout that matches. Rejects like `ask`. */
@@ -63,6 +64,7 @@ export function startChild(
 
   let lastId = 0;
   return {
+    pid: child.pid ?? -1,
     ask: (what, order = {}) =>
       new Promise((resolve, reject) => {
         if (failure !== undefined) return reject(failure);

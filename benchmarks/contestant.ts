@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { startChild } from "./child.ts";
 import type { Child } from "./child.ts";
 import type { Installation } from "./install.ts";
+import { moveToCores } from "./machine.ts";
 import type { Cores } from "./machine.ts";
 import type { Services } from "./services.ts";
 import { variants } from "./variants.ts";
@@ -66,10 +67,12 @@ export async function startContestant(
   const control = join(import.meta.dirname, "processes/control.cjs");
   const file = join(import.meta.dirname, `apps/${app}.cjs`);
   const server: Child = startChild(node, [...variant.preload("cjs", folder), "--require", control, file], {
-    cores: cores?.server,
+    cores: cores?.all,
     env: { ...services.env, ...variant.env(`http://127.0.0.1:${sinkPort}`, String(bench.flushMillis)) },
   });
   const port = Number((await server.line(/listening (\d+)/))[1]);
+  // Starting is measured elsewhere, so it may take what there is.
+  if (cores !== undefined) moveToCores(cores.server, server.pid);
   const request = toBytes(workload);
   return {
     name,

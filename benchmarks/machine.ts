@@ -15,11 +15,16 @@ export function reserveCore(): Cores | undefined {
   if (process.platform !== "linux" || count < 2) return undefined;
   const cores = { server: `${count - 1}`, others: `0-${count - 2}`, all: `0-${count - 1}` };
   try {
-    execFileSync("taskset", ["-a", "-p", "-c", cores.others, String(process.pid)], { stdio: "ignore" });
+    moveToCores(cores.others, process.pid);
   } catch {
     return undefined;
   }
   return cores;
+}
+
+/** Moves all threads of a process there. Throws when it has ended. */
+export function moveToCores(list: string, pid: number): void {
+  execFileSync("taskset", ["-a", "-p", "-c", list, String(pid)], { stdio: "ignore" });
 }
 
 /** The command that runs `command` on those cores. */

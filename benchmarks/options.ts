@@ -76,7 +76,7 @@ export const plans: Readonly<Record<"full" | "quick", RunPlan>> = {
   full: {
     rounds: 5,
     slices: { min: 16, max: 16, seconds: 0 },
-    scale: 1,
+    maxSliceMillis: Infinity,
     pressure: { workloads: ["http", "express", "mixed"], seconds: 4 },
     flushMillis: 1000,
     starts: 15,
@@ -85,13 +85,13 @@ export const plans: Readonly<Record<"full" | "quick", RunPlan>> = {
   },
   quick: {
     rounds: 1,
-    slices: { min: 4, max: 16, seconds: 17 },
-    scale: 1,
-    pressure: { workloads: ["mixed"], seconds: 1 },
-    flushMillis: 400,
+    slices: { min: 4, max: 16, seconds: 20 },
+    maxSliceMillis: 120,
+    pressure: { workloads: ["mixed"], seconds: 0.5 },
+    flushMillis: 200,
     starts: 2,
     totalSeconds: 150,
-    rate: { times: 1, requests: 300 },
+    rate: { times: 1, requests: 100 },
   },
 };
 

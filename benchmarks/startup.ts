@@ -21,12 +21,10 @@ export async function measureStartup(
   const results = Object.fromEntries(
     variantNames.map((name): [string, Startup] => [name, { cjsMillis: [], esmMillis: [], rssMegabytes: [] }]),
   );
-  // The first of each only warms the file cache.
-  for (let time = -1; time < times; time++) {
+  for (let time = 0; time < times; time++) {
     for (const name of time % 2 === 0 ? variantNames : variantNames.toReversed()) {
       const cjs = await start(bench, name, "cjs");
       const esm = await start(bench, name, "esm");
-      if (time < 0) continue;
       results[name]!.cjsMillis.push(cjs.millis);
       results[name]!.esmMillis.push(esm.millis);
       results[name]!.rssMegabytes.push(cjs.rss / 1e6);
