@@ -88,14 +88,19 @@ function patchLayer(Layer: any, handleRequest: string, handleError: string, kit:
 }
 
 function patchRouter(prototype: any, kit: Kit): void {
+  const { owner } = kit;
   kit.wrap(
     prototype,
     "use",
     (original) =>
       function (this: { stack: Layer[] }, ...args: unknown[]): unknown {
-        const first = this.stack.length;
+        const first = this?.stack?.length;
         const result = Reflect.apply(original, this, args);
-        for (const layer of this.stack.slice(first)) mounts.set(layer, new LayerPath(layer, mountPathOf(args[0])));
+        try {
+          for (const layer of this.stack.slice(first)) mounts.set(layer, new LayerPath(layer, mountPathOf(args[0])));
+        } catch (error) {
+          owner.disable("express, use", error);
+        }
         return result;
       },
   );

@@ -58,8 +58,12 @@ interface FastifyRequest {
 }
 
 function tracekitRoute(request: FastifyRequest, _reply: unknown, done: () => void): void {
-  const { routeOptions } = request;
-  setRoute(request.raw, routeOptions === undefined ? request.routerPath : routeOptions.url);
+  try {
+    const { routeOptions } = request;
+    setRoute(request.raw, routeOptions === undefined ? request.routerPath : routeOptions.url);
+  } catch {
+    // What a hook throws is the application's answer: better no route.
+  }
   done();
 }
 

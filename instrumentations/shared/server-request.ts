@@ -23,6 +23,8 @@ export function registerServerRequest(incoming: object, request: ServerRequest):
 
 /** The recorded request behind an `http.IncomingMessage`, while its span is open. */
 export function findServerRequest(incoming: object): ServerRequest | undefined {
+  // Handlers can be called with anything, in an application's own tests for one.
+  if (typeof incoming !== "object" || incoming === null) return undefined;
   const request = slot.get(incoming);
   return request?.call === undefined ? undefined : request;
 }
