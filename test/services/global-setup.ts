@@ -1,3 +1,6 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { ensureBuilt } from "../support/built.ts";
 import { startPostgres } from "./postgres.ts";
 import { startRedis } from "./redis.ts";
@@ -27,5 +30,21 @@ export async function setup(): Promise<() => Promise<void>> {
   for (const [name, service] of Object.entries(starting)) {
     process.env[`TRACEKIT_TEST_${name}_URL`] = (await service).url;
   }
-  return stop;
+  const reportVersions = startLedger();
+  return async () => {
+    reportVersions();
+    await stop();
+  };
+}
+
+/** Tests note the library versions they run in a file; the run ends with the list. */
+function startLedger(): () => void {
+  const folder = mkdtempSync(join(tmpdir(), "tracekit-ledger-"));
+  const ledger = join(folder, "versions");
+  process.env["TRACEKIT_TEST_LEDGER"] = ledger;
+  return () => {
+    const lines = existsSync(ledger) ? readFileSync(ledger, "utf8").trim().split("\n") : [];
+    rmSync(folder, { recursive: true, force: true });
+    if (lines.length > 0) console.log(`Library versions tested: ${[...new Set(lines)].sort().join(", ")}`);
+  };
 }

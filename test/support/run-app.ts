@@ -1,5 +1,5 @@
 import type { ChildProcess } from "node:child_process";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -17,6 +17,8 @@ export interface AppOptions {
   files?: Record<string, string>;
   /** How the preload is given. Default "import". */
   preload?: "import" | "require" | "node-options" | "none";
+  /** A folder of `installLibraries`, from whose `node_modules` the code's imports resolve before the repository's. */
+  libraries?: string;
   /** Added to PATH and HOME, which are all a child inherits. */
   env?: Record<string, string>;
   args?: string[];
@@ -165,6 +167,8 @@ function place(options: AppOptions): { folder?: string; file: string } {
     mkdirSync(dirname(join(folder, name)), { recursive: true });
     writeFileSync(join(folder, name), text);
   }
+  if (options.libraries !== undefined)
+    symlinkSync(join(options.libraries, "node_modules"), join(folder, "node_modules"));
   return { folder, file: join(folder, main) };
 }
 
