@@ -9,7 +9,7 @@ import undici from "./undici.ts";
 export interface RegistryEntry {
   readonly name: string;
   readonly startsAtOnce: boolean;
-  readonly modules: ReadonlyArray<Pick<InstrumentedModule, "name" | "versions" | "file">>;
+  readonly modules: ReadonlyArray<Pick<InstrumentedModule, "name" | "versions" | "file" | "format">>;
   readonly load: () => Instrumentation;
 }
 

@@ -1,7 +1,7 @@
 /** Builds `dist/`: one small file to preload, the core, one file an instrumentation, and the declarations. */
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { rolldown } from "rolldown";
 
 const root = join(import.meta.dirname, "..");
@@ -49,15 +49,12 @@ await bundle.write({
 });
 await bundle.close();
 
-// By itself, without the shared file: it is read while somebody waits for a process to end.
-const exitWorker = await rolldown({
-  cwd: root,
-  input: "src/export/exit-worker.ts",
-  platform: "node",
-  external: [/^node:/],
-});
-await exitWorker.write({ file: join(fresh, "exit-worker.js"), format: "cjs", strict: true });
-await exitWorker.close();
+// By themselves, without the shared file: they run on threads of their own, and somebody waits for those to start.
+for (const file of ["src/export/exit-worker.ts", "src/loader/module-hooks-thread.ts"]) {
+  const thread = await rolldown({ cwd: root, input: file, platform: "node", external: [/^node:/] });
+  await thread.write({ file: join(fresh, `${basename(file, ".ts")}.js`), format: "cjs", strict: true });
+  await thread.close();
+}
 
 execFileSync(
   join(root, "node_modules/.bin/tsc"),

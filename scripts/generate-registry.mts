@@ -22,7 +22,8 @@ export async function generateRegistry(): Promise<string> {
     const identifier = id.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
     const modules = instrumentation.modules
       .map(
-        (module) => `{ name: ${quote(module.name)}, versions: ${quote(module.versions)}, file: ${quote(module.file)} }`,
+        ({ name, versions, file: path, format }) =>
+          `{ name: ${quote(name)}, versions: ${quote(versions)}, file: ${quote(path)}${format === undefined ? "" : `, format: ${quote(format)}`} }`,
       )
       .join(", ");
     // What is needed from the first moment is part of the core; the rest is read when its library is.
@@ -42,7 +43,7 @@ ${imports.join("\n")}
 export interface RegistryEntry {
   readonly name: string;
   readonly startsAtOnce: boolean;
-  readonly modules: ReadonlyArray<Pick<InstrumentedModule, "name" | "versions" | "file">>;
+  readonly modules: ReadonlyArray<Pick<InstrumentedModule, "name" | "versions" | "file" | "format">>;
   readonly load: () => Instrumentation;
 }
 

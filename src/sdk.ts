@@ -10,6 +10,7 @@ import { createKits } from "./instrumentation/kits.ts";
 import type { Tracing } from "./instrumentation/tracing.ts";
 import { UserPropagation } from "./instrumentation/user-propagation.ts";
 import { loadPackage } from "./load-chunk.ts";
+import { isHooksThread } from "./loader/hook-modules.ts";
 import { Loader } from "./loader/loader.ts";
 import { announce } from "./announce.ts";
 import { isApiGlobalTaken, registerApiGlobal, unregisterApiGlobal } from "./trace/api-global.ts";
@@ -40,7 +41,7 @@ export interface Tracekit {
 /** Builds every room and hands each to the next. Undefined when there is nothing to do; the reason has then been said. */
 export function createTracekit(options: StartOptions): Tracekit | undefined {
   const config = fromProcess(options);
-  if (config.disabled) return undefined;
+  if (config.disabled || isHooksThread()) return undefined;
   diag.setLevel(config.logLevel);
   for (const problem of config.problems) diag.warn(problem);
   if (isApiGlobalTaken()) {

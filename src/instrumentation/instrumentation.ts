@@ -18,6 +18,8 @@ export interface InstrumentedModule {
   readonly versions: string;
   /** Path inside the package, with slashes: "lib/client.js". */
   readonly file: string;
+  /** "module" for a file that is an ES module. Its `exports` is the namespace: what hangs on it can be changed, no binding replaced. */
+  readonly format?: "module";
   /** `exports` is what the file exports: a library's untyped inside. */
   patch(exports: any, kit: Kit, version: string): void;
 }

@@ -8,7 +8,7 @@ import type { UserPropagation } from "./user-propagation.ts";
 export interface InstrumentationSource {
   readonly name: string;
   readonly startsAtOnce: boolean;
-  readonly modules: ReadonlyArray<Pick<InstrumentedModule, "name" | "versions" | "file">>;
+  readonly modules: ReadonlyArray<Pick<InstrumentedModule, "name" | "versions" | "file" | "format">>;
   readonly load: () => Instrumentation;
 }
 
@@ -17,6 +17,7 @@ interface Target {
   readonly name: string;
   readonly versions: string;
   readonly file: string;
+  readonly format?: "module";
   patch(exports: unknown, version: string): void;
 }
 

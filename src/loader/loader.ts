@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import Module from "node:module";
 import { sep } from "node:path";
 import { diag } from "../diag/diag.ts";
+import { hookModules } from "./hook-modules.ts";
 import { satisfies } from "./versions.ts";
 
 /** A file of a package to patch right after the application has loaded it. */
@@ -12,6 +13,8 @@ export interface ModuleTarget {
   readonly versions: string;
   /** Path inside the package, with slashes. */
   readonly file: string;
+  /** "module": `file` is an ES module, and what is patched its namespace. */
+  readonly format?: "module";
   /** Must not throw. */
   patch(exports: unknown, version: string): void;
 }
@@ -22,8 +25,11 @@ export interface LoaderReport {
   readonly patched: Set<string>;
 }
 
-interface LoadableModule {
+interface LoadedModule {
   exports: unknown;
+}
+
+interface LoadableModule extends LoadedModule {
   load(filename: string): void;
 }
 
@@ -32,13 +38,14 @@ const moduleCache = (Module as unknown as { _cache: Record<string, LoadableModul
 const NODE_MODULES = `node_modules${sep}`;
 
 /**
- * Patches targets as their files load. CommonJS files pass `Module.prototype.load` whether they are required or imported, on
+ * Patches targets as their files load. ES modules need hooks (`hook-modules.ts`); CommonJS files pass `Module.prototype.load` whether they are required or imported, on
  * every Node we support; it costs the application's other modules one string search each (`performance.now()` shows nothing).
  */
 export class Loader {
   readonly report: LoaderReport = { patched: new Set() };
   /** Package name → file → targets. */
   private readonly targets = new Map<string, Map<string, ModuleTarget[]>>();
+  private readonly modulePaths: string[] = [];
   private readonly versionsByFolder = new Map<string, string | undefined>();
 
   constructor(targets: readonly ModuleTarget[]) {
@@ -48,6 +55,7 @@ export class Loader {
       const sameFile = files.get(target.file);
       if (sameFile === undefined) files.set(target.file, [target]);
       else sameFile.push(target);
+      if (target.format === "module") this.modulePaths.push(`${target.name}/${target.file}`);
     }
   }
 
@@ -59,6 +67,7 @@ export class Loader {
       Reflect.apply(load, this, [filename]);
       onLoaded(this, filename);
     };
+    hookModules(this.modulePaths, (exports, filename) => onLoaded({ exports }, filename));
     for (const filename of Object.keys(moduleCache)) {
       const module = moduleCache[filename];
       const name = module === undefined ? undefined : this.onLoaded(module, filename);
@@ -72,7 +81,7 @@ export class Loader {
   }
 
   /** The package's name when something of it was patched. */
-  private onLoaded(module: LoadableModule, filename: string): string | undefined {
+  private onLoaded(module: LoadedModule, filename: string): string | undefined {
     try {
       const start = filename.lastIndexOf(NODE_MODULES) + NODE_MODULES.length;
       if (start < NODE_MODULES.length) return undefined;
@@ -91,7 +100,7 @@ export class Loader {
     }
   }
 
-  private patch(module: LoadableModule, name: string, folder: string, targets: readonly ModuleTarget[]): boolean {
+  private patch(module: LoadedModule, name: string, folder: string, targets: readonly ModuleTarget[]): boolean {
     const version = this.versionOf(folder);
     const matching = targets.filter((target) => version !== undefined && satisfies(version, target.versions));
     if (version === undefined || matching.length === 0) {

@@ -1,0 +1,75 @@
+import { existsSync, realpathSync } from "node:fs";
+import Module, { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { type LoadResult, PATCH_MODULE, pathInModules, withPatchCall } from "./module-hooks.ts";
+
+type LoadHook = (url: string, context: unknown, nextLoad: (url: string, context: unknown) => LoadResult) => LoadResult;
+
+/** What this Node has of https://nodejs.org/api/module.html#customization-hooks; our types are those of Node 20. */
+const { register, registerHooks } = Module as unknown as {
+  register(specifier: string, options: { data: unknown }): void;
+  registerHooks?(hooks: { load: LoadHook }): void;
+};
+
+/**
+ * Has `onLoaded` called with the namespace of each of `paths` ("postgres/src/query.js") that is an ES module, once it has run.
+ * Hooks slow every import a little, and before Node 22.15 they are a thread of 30 ms and 15 MB: an application that does not
+ * have the packages gets none.
+ */
+export function hookModules(paths: readonly string[], onLoaded: (namespace: unknown, filename: string) => void): void {
+  const packages = new Set(paths.map(packageOf));
+  if (![...packages].some(isInstalled)) return;
+
+  Object.defineProperty(globalThis, Symbol.for(PATCH_MODULE), {
+    value: (url: string, namespace: unknown) => onLoaded(namespace, fileURLToPath(url)),
+    configurable: true,
+  });
+  if (registerHooks === undefined) {
+    register(pathToFileURL(join(__dirname, "module-hooks-thread.js")).href, { data: paths });
+    return;
+  }
+  const wanted = new Set(paths);
+  registerHooks({
+    load(url, context, nextLoad) {
+      const result = nextLoad(url, context);
+      const path = pathInModules(url);
+      return path !== undefined && wanted.has(path) ? withPatchCall(url, result) : result;
+    },
+  });
+}
+
+/** Whether this is the thread where Node runs hooks of `module.register`: what `--require` says is preloaded there too, though no
+ *  application ever runs there. */
+export function isHooksThread(): boolean {
+  // Worker threads are a big built-in module, and nearly every main thread has a script.
+  if (process.argv[1] !== undefined) return false;
+  const { isMainThread, parentPort } = createRequire(__filename)("node:worker_threads");
+  return !isMainThread && parentPort === null;
+}
+
+/** Where Node would look for an import of the application's own files. */
+function isInstalled(name: string): boolean {
+  const starts = [process.cwd(), ...(process.argv[1] === undefined ? [] : [dirname(realpath(process.argv[1]))])];
+  for (const start of starts) {
+    for (let folder = start; ; folder = dirname(folder)) {
+      if (existsSync(join(folder, "node_modules", name))) return true;
+      if (folder === dirname(folder)) break;
+    }
+  }
+  return false;
+}
+
+function realpath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}
+
+/** "@nats-io/nats-core" of "@nats-io/nats-core/lib/protocol.js". */
+function packageOf(path: string): string {
+  const [first = "", second = ""] = path.split("/");
+  return first.startsWith("@") ? `${first}/${second}` : first;
+}
