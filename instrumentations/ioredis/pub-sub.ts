@@ -16,7 +16,8 @@ import {
 import { AttributeBlock } from "../../src/trace/attributes.ts";
 import { ROOT_CONTEXT, type TraceContext } from "../../src/trace/context.ts";
 import { KIND_CONSUMER, KIND_PRODUCER } from "../../src/trace/tracer.ts";
-import { type CommandRole, type RedisText, redisCommand, shown } from "../shared/redis-commands.ts";
+import { shown } from "../shared/cache-values.ts";
+import { type CommandRole, type RedisText, redisCommand } from "../shared/redis-commands.ts";
 import {
   type Carrier,
   companionOf,

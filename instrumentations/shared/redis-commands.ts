@@ -14,6 +14,16 @@ import {
   TRACEKIT_CACHE_VALUE,
 } from "../../src/semconv/attributes.ts";
 import { AttributeBlock } from "../../src/trace/attributes.ts";
+import {
+  CachedItems,
+  type CacheText,
+  isMissing,
+  isSecretName,
+  MAX_VALUE_BYTES,
+  namesSecret,
+  shown,
+  toUtf8,
+} from "./cache-values.ts";
 
 /*
  * What every Redis command means, for all Redis clients: which of its arguments are keys, which are values nobody may see
@@ -21,7 +31,7 @@ import { AttributeBlock } from "../../src/trace/attributes.ts";
  */
 
 /** An argument or a bulk string as clients hand it over. */
-export type RedisText = string | Uint8Array;
+export type RedisText = CacheText;
 
 /** What a command does for its connection rather than for a caller's data. */
 export type CommandRole = "publish" | "subscribe" | "unsubscribe" | "multi" | "exec";
@@ -147,15 +157,10 @@ const SUBCOMMAND = /^[A-Za-z-]{1,24}$/;
 /** Also the forms ranges and streams have: "(5", "+inf", "1700000000000-0", "*", ">". */
 const NUMBER = /^(?:\(?[-+]?(?:\d{1,20}(?:\.\d{1,10})?|inf)|\d{1,20}-\d{1,20}|[-+*>$])$/;
 
-/** UTF-16 units of one key, field or channel that are looked at. */
-const MAX_KEY = 512;
 /** Arguments a text shows; commands with thousands exist. */
 const MAX_ARGUMENTS = 16;
 /** Items whose sizes are summed; beyond it there is no `cache.item_size`. */
 const MAX_SIZED_ITEMS = 1000;
-/** Bytes of a cached value that are shown: a part of the general budget, because every request reads several. */
-const MAX_VALUE_BYTES = 1024;
-const MAX_SHOWN_ITEMS = 32;
 /** Names come from the application: past any sane number of them, descriptions are made but not kept. */
 const MAX_COMMANDS = 1000;
 
@@ -353,17 +358,6 @@ function optionText(argument: RedisText): string {
   return OPTIONS.has(option) || NUMBER.test(option) || OPTIONS.has(option.toUpperCase()) ? option : "?";
 }
 
-/** The start of a key, field or channel as text. */
-export function shown(value: RedisText): string {
-  if (typeof value === "string") return value.length > MAX_KEY ? value.slice(0, MAX_KEY) : value;
-  return toUtf8(value, MAX_KEY);
-}
-
-function toUtf8(bytes: Uint8Array, maxBytes: number): string {
-  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return buffer.toString("utf8", 0, maxBytes);
-}
-
 /** Whole seconds, rounded up; for a point in time, from now. */
 function timeToLive({ cache, lead }: RedisCommand, args: readonly RedisText[]): number | undefined {
   switch (cache?.ttl) {
@@ -410,10 +404,6 @@ function hasOption(args: readonly RedisText[], option: string, from: number): bo
   return false;
 }
 
-function isMissing(reply: unknown): boolean {
-  return reply === null || reply === undefined;
-}
-
 /** Inside MULTI a command's own reply only says that it waits. */
 function isQueued(reply: unknown): boolean {
   if (typeof reply === "string") return reply === "QUEUED";
@@ -448,7 +438,7 @@ function describeWrite(span: OperationSpan, command: RedisCommand, args: readonl
   for (let index = start + 1; index < args.length; index += 2) size += sizeOf(args[index]);
   span.attribute(CACHE_ITEM_SIZE, size);
   if (!capture.cacheValues) return;
-  const items = new Items(capture, command.hidesValues);
+  const items = new CachedItems(capture, command.hidesValues);
   for (let index = start; index + 1 < args.length && !items.isFull; index += 2) {
     items.add(args[index] as RedisText, args[index + 1]);
   }
@@ -477,7 +467,7 @@ function describeRead(
   for (let index = 1; index < pairs.length; index += 2) size += sizeOf(pairs[index]);
   span.attribute(CACHE_ITEM_SIZE, size);
   if (!capture.cacheValues) return;
-  const items = new Items(capture, command.hidesValues);
+  const items = new CachedItems(capture, command.hidesValues);
   for (let index = 0; index + 1 < pairs.length && !items.isFull; index += 2) {
     items.add(pairs[index] as RedisText, pairs[index + 1]);
   }
@@ -508,61 +498,6 @@ function isSecretCall(
   if (lead === "" || key === undefined) return false;
   const name = shown(args[0] as RedisText);
   return key !== name || namesSecret(name, capture) || (lead === "kf" && isSecretName(args[1], capture));
-}
-
-function isSecretName(name: RedisText | undefined, capture: Capture): boolean {
-  if (name === undefined) return false;
-  const text = shown(name);
-  return namesSecret(text, capture) || capture.key(text) !== text;
-}
-
-/**
- * The last part of the key names what its value is: "user:42:password". (What follows an earlier such part, `Capture.key`
- * hides.) With a digit it is an identifier: asking about each of those would only fill the memory of names.
- */
-function namesSecret(key: string, capture: Capture): boolean {
-  let start = key.length;
-  while (start > 0) {
-    const code = key.charCodeAt(start - 1);
-    if (code >= 48 && code <= 57) return false;
-    // "#" "." "/" ":" "|"
-    if (code === 58 || code === 46 || code === 47 || code === 35 || code === 124) break;
-    start--;
-  }
-  return key.length - start > 2 && capture.isSensitiveName(key.slice(start));
-}
-
-/** Several named values as one JSON text within the budget. */
-class Items {
-  isFull = false;
-  private readonly capture: Capture;
-  private readonly hidesValues: boolean;
-  private readonly values: Record<string, string | null> = Object.create(null) as Record<string, string | null>;
-  private bytes = 0;
-  private count = 0;
-
-  constructor(capture: Capture, hidesValues: boolean) {
-    this.capture = capture;
-    this.hidesValues = hidesValues;
-  }
-
-  add(name: RedisText, value: unknown): void {
-    const { capture } = this;
-    const key = capture.cacheKeys ? capture.key(shown(name)) : String(this.count);
-    let text: string | null = null;
-    if (!isMissing(value)) {
-      if (this.hidesValues || isSecretName(name, capture)) text = "REDACTED";
-      else text = capture.payload(value instanceof Uint8Array ? value : String(value), MAX_VALUE_BYTES - this.bytes);
-    }
-    this.values[key] = text;
-    this.count++;
-    this.bytes += key.length + (text?.length ?? 4) + 6;
-    this.isFull = this.bytes >= MAX_VALUE_BYTES || this.count >= MAX_SHOWN_ITEMS;
-  }
-
-  text(): string {
-    return JSON.stringify(this.values);
-  }
 }
 
 function words(list: string): ReadonlySet<string> {
