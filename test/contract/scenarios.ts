@@ -1,0 +1,89 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { OtlpReceiver, ReceivedSpan } from "../support/otlp-receiver.ts";
+import { runApp } from "../support/run-app.ts";
+
+/** What an application printed for one scenario; see `scenarios-app.cjs`. */
+export interface Told {
+  readonly name: string;
+  /** What it saw: the same with and without the preload. */
+  readonly seen: unknown[];
+  /** For each place asked: did it run in the scenario's context? */
+  readonly where: boolean[];
+}
+
+/** One run of an application of scenarios. */
+export interface ScenarioRun {
+  /** In the order they ended. */
+  readonly told: ReadonlyMap<string, Told>;
+  /** Each once, however often it was sent. */
+  readonly spans: readonly ReceivedSpan[];
+  /** Everything that was sent, as it was sent. */
+  readonly bytes: Buffer;
+  readonly stderr: string;
+}
+
+export interface ScenarioOptions {
+  /** ES-module text. For "cjs" its imports, each on one line of its own, are made `require` calls. */
+  readonly code: string;
+  readonly type?: "cjs" | "esm";
+  readonly preload?: "import" | "require" | "none";
+  readonly env?: Record<string, string>;
+  /** A folder of `installLibraries`. */
+  readonly libraries?: string | undefined;
+  /** Default 60 000. */
+  readonly timeoutMillis?: number;
+}
+
+const beside = ["scenarios-app.cjs", "database-app.cjs"];
+
+/** Runs the application to its end; `receiver` forgets what came before. Throws, with the output, when it fails. */
+export async function runScenarios(receiver: OtlpReceiver, options: ScenarioOptions): Promise<ScenarioRun> {
+  receiver.reset();
+  const { type = "esm", preload = "import", code, libraries, timeoutMillis = 60_000 } = options;
+  const result = await runApp({
+    type,
+    preload,
+    code: type === "esm" ? code : toCommonJs(code),
+    files: Object.fromEntries(beside.map((name) => [name, readFileSync(join(import.meta.dirname, name), "utf8")])),
+    ...(libraries !== undefined && { libraries }),
+    env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, ...options.env },
+    timeoutMillis,
+  });
+  if (result.code !== 0) throw new Error(`the application failed\n${result.stdout}\n${result.stderr}`);
+  const lines = result.stdout.trim().split("\n");
+  const told = lines.map((line) => JSON.parse(line) as Told);
+  return {
+    told: new Map(told.map((each) => [each.name, each])),
+    spans: [...new Map(receiver.spans.map((span) => [span.spanId, span])).values()],
+    bytes: Buffer.concat(receiver.requests.map(({ body }) => body)),
+    stderr: result.stderr,
+  };
+}
+
+function toCommonJs(code: string): string {
+  return code
+    .replace(/^import \* as (\w+) from (".+");$/gm, "const $1 = require($2);")
+    .replace(/^import (\w+), (\{.+\}) from (".+");$/gm, "const $1 = require($3);\nconst $2 = $1;")
+    .replace(/^import (.+) from (".+");$/gm, "const $1 = require($2);");
+}
+
+/** The spans directly below a span (by default a scenario's), in the order they started. */
+export function childrenOf(run: ScenarioRun, parent: string | ReceivedSpan | undefined): ReceivedSpan[] {
+  const span = typeof parent === "string" ? run.spans.find(({ name }) => name === parent) : parent;
+  return run.spans
+    .filter(({ parentSpanId }) => parentSpanId === span?.spanId)
+    .toSorted((a, b) => Number(a.startTimeUnixNano - b.startTimeUnixNano));
+}
+
+/** What the application saw, without what only a preload can know. */
+export function seenIn({ told }: ScenarioRun): unknown[] {
+  return [...told.values()]
+    .map(({ name, seen }) => ({ name, seen }))
+    .toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+}
+
+/** Standard error without process ids and without our own lines. */
+export function warningsIn({ stderr }: ScenarioRun): string {
+  return stderr.replaceAll(/\(node:\d+\)|^tracekit:.*\n/gm, "");
+}
