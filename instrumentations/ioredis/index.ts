@@ -23,7 +23,7 @@ import {
   type RedisCommand,
   redisCommand,
 } from "../shared/redis-commands.ts";
-import type { Carrier } from "../shared/redis-pub-sub.ts";
+import type { Carrier } from "../shared/messaging.ts";
 import {
   type Command,
   connectionOf,

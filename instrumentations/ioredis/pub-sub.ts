@@ -3,23 +3,23 @@ import { diag } from "../../src/diag/diag.ts";
 import type { Kit } from "../../src/instrumentation/kit.ts";
 import type { Operation } from "../../src/instrumentation/operation.ts";
 import { beginOperation, type BoundOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
-import {
-  MESSAGING_DESTINATION_NAME,
-  MESSAGING_DESTINATION_TEMPLATE,
-  MESSAGING_MESSAGE_BODY_SIZE,
-  MESSAGING_OPERATION_NAME,
-  MESSAGING_OPERATION_TYPE,
-  TRACEKIT_MESSAGING_BODY_CONTENT,
-  TRACEKIT_MESSAGING_QUEUE_TIME,
-  TRACEKIT_MESSAGING_RECEIVERS,
-} from "../../src/semconv/attributes.ts";
-import { AttributeBlock } from "../../src/trace/attributes.ts";
-import { ROOT_CONTEXT, type TraceContext } from "../../src/trace/context.ts";
+import { MESSAGING_DESTINATION_TEMPLATE, TRACEKIT_MESSAGING_RECEIVERS } from "../../src/semconv/attributes.ts";
+import type { TraceContext } from "../../src/trace/context.ts";
 import { KIND_CONSUMER, KIND_PRODUCER } from "../../src/trace/tracer.ts";
 import { shown } from "../shared/cache-values.ts";
-import { type CommandRole, type RedisText, redisCommand } from "../shared/redis-commands.ts";
 import {
   type Carrier,
+  carrierOf,
+  describeDelivery,
+  describeDestination,
+  describeMessage,
+  type Origin,
+  originOf,
+  PROCESS,
+  PUBLISH,
+} from "../shared/messaging.ts";
+import { type CommandRole, type RedisText, redisCommand } from "../shared/redis-commands.ts";
+import {
   companionOf,
   encodeContext,
   isCompanion,
@@ -69,17 +69,12 @@ interface Message {
 
 interface ProcessState extends Message {
   readonly publishedAt: number | undefined;
-  /** The publisher's context, and what the message is processed under. */
-  readonly remote: TraceContext;
-  readonly parent: TraceContext;
+  readonly origin: Origin;
 }
 
 interface PublishState {
   carrier: Carrier | undefined;
 }
-
-const PUBLISH = new AttributeBlock({ [MESSAGING_OPERATION_NAME]: "publish", [MESSAGING_OPERATION_TYPE]: "send" });
-const PROCESS = new AttributeBlock({ [MESSAGING_OPERATION_NAME]: "process", [MESSAGING_OPERATION_TYPE]: "process" });
 
 const MESSAGE_EVENTS = new Set([
   "message",
@@ -89,16 +84,6 @@ const MESSAGE_EVENTS = new Set([
   "smessage",
   "smessageBuffer",
 ]);
-
-const carrierSetter = {
-  set(carrier: Carrier, key: string, value: string): void {
-    carrier[key] = value;
-  },
-};
-const carrierGetter = {
-  get: (carrier: Carrier, key: string): string | undefined => carrier[key],
-  keys: (carrier: Carrier): string[] => Object.keys(carrier),
-};
 
 /** The messages of one process. */
 export class PubSub {
@@ -170,10 +155,7 @@ export class PubSub {
 
   /** What a message published under `context` carries; undefined when contexts do not travel. */
   carrierOf(context: TraceContext, redis: Redis): Carrier | undefined {
-    if (!this.isEnabled) return undefined;
-    const carrier: Carrier = {};
-    this.kit.inject(context, carrier, carrierSetter, connectionOf(redis).host);
-    return Object.keys(carrier).length > 0 ? carrier : undefined;
+    return this.isEnabled ? carrierOf(this.kit, context, connectionOf(redis).host) : undefined;
   }
 
   /** True for what is sent from here. */
@@ -243,17 +225,8 @@ export class PubSub {
     message: Message,
     context: MessageContext | undefined,
   ): OperationCall<ProcessState> | undefined {
-    let remote = ROOT_CONTEXT;
-    if (context !== undefined) {
-      try {
-        remote = this.kit.extract(ROOT_CONTEXT, context.carrier, carrierGetter);
-      } catch (error) {
-        this.kit.owner.disable("extracting a message's context", error);
-      }
-    }
-    // What surrounds a socket's data is whoever opened the connection: never the message's parent.
-    const parent = this.kit.options.messagingContext === "link" ? remote.withSpan(undefined) : remote;
-    return beginOperation(this.process, redis, [], { ...message, publishedAt: context?.publishedAt, remote, parent });
+    const origin = originOf(this.kit, context?.carrier);
+    return beginOperation(this.process, redis, [], { ...message, publishedAt: context?.publishedAt, origin });
   }
 
   private sendPublish(redis: Redis, command: Command, send: () => unknown): unknown {
@@ -447,7 +420,7 @@ class Delivery {
 }
 
 function publishOperation(
-  carrierOf: (context: TraceContext, redis: Redis) => Carrier | undefined,
+  carried: (context: TraceContext, redis: Redis) => Carrier | undefined,
 ): Operation<unknown, PublishState> {
   return {
     title: "ioredis publish",
@@ -455,17 +428,12 @@ function publishOperation(
     leaf: true,
     start(span, call, capture) {
       const [channel, body] = call.args as RedisText[];
-      const destination = capture.text(shown(channel ?? ""));
-      span.name = `publish ${destination}`;
-      span.attributeBlock(PUBLISH);
+      describeDestination(span, PUBLISH, shown(channel ?? ""), capture);
       span.attributeBlock(connectionOf(call.self).broker);
-      span.attribute(MESSAGING_DESTINATION_NAME, destination);
-      if (body === undefined) return;
-      span.attribute(MESSAGING_MESSAGE_BODY_SIZE, sizeOf(body));
-      if (capture.messages) span.attribute(TRACEKIT_MESSAGING_BODY_CONTENT, capture.payload(body));
+      describeMessage(span, undefined, body ?? undefined, capture);
     },
     inject(call) {
-      call.state.carrier = carrierOf(call.context, call.self);
+      call.state.carrier = carried(call.context, call.self);
     },
     finish(span, receivers) {
       if (typeof receivers === "number") span.attribute(TRACEKIT_MESSAGING_RECEIVERS, receivers);
@@ -478,20 +446,15 @@ const processOperation: Operation<unknown, ProcessState> = {
   title: "ioredis message",
   kind: KIND_CONSUMER,
   leaf: false,
-  parent: (call) => call.state.parent,
+  parent: (call) => call.state.origin.parent,
   start(span, call, capture) {
-    const { pattern, channel, body, publishedAt, remote } = call.state;
-    const destination = capture.text(shown(channel));
-    const template = pattern === undefined ? undefined : capture.text(shown(pattern));
-    span.name = `process ${template ?? destination}`;
-    span.attributeBlock(PROCESS);
+    const { pattern, channel, body, publishedAt, origin } = call.state;
+    const template = pattern === undefined ? undefined : shown(pattern);
+    describeDestination(span, PROCESS, shown(channel), capture, template);
     span.attributeBlock(connectionOf(call.self).broker);
-    span.attribute(MESSAGING_DESTINATION_NAME, destination);
-    if (template !== undefined) span.attribute(MESSAGING_DESTINATION_TEMPLATE, template);
-    span.attribute(MESSAGING_MESSAGE_BODY_SIZE, sizeOf(body));
-    if (capture.messages) span.attribute(TRACEKIT_MESSAGING_BODY_CONTENT, capture.payload(body));
-    if (publishedAt !== undefined) span.attribute(TRACEKIT_MESSAGING_QUEUE_TIME, Math.max(0, Date.now() - publishedAt));
-    if (remote.span !== undefined) span.link(remote.span.spanContext());
+    if (template !== undefined) span.attribute(MESSAGING_DESTINATION_TEMPLATE, capture.text(template));
+    describeMessage(span, undefined, body ?? undefined, capture);
+    describeDelivery(span, origin, publishedAt, undefined);
   },
 };
 
@@ -536,10 +499,6 @@ function hasListeners(redis: Redis, reply: readonly RedisText[]): boolean {
 /** Of companions: what was subscribed to, and the channel. */
 function subscriptionKey(pattern: string | undefined, channel: string): string {
   return pattern === undefined ? ownerOf(channel) : `${ownerOf(pattern)}\n${ownerOf(channel)}`;
-}
-
-function sizeOf(body: RedisText): number {
-  return typeof body === "string" ? Buffer.byteLength(body) : body.byteLength;
 }
 
 const AsyncFunction = (async () => {}).constructor;

@@ -1,3 +1,5 @@
+import type { Carrier } from "./messaging.ts";
+
 /*
  * How trace context travels beside a Redis message. Redis pub/sub has no headers and the payload belongs to the
  * application, so the context is a message of its own: the publisher sends it to a companion channel right before the
@@ -25,9 +27,6 @@ export function isCompanion(channel: string): boolean {
 export function ownerOf(companion: string): string {
   return companion.slice(PREFIX.length, -SUFFIX.length);
 }
-
-/** What propagators write: `traceparent`, `tracestate`, `baggage`. */
-export type Carrier = Record<string, string>;
 
 /** A context on its way. */
 export interface MessageContext {

@@ -44,12 +44,19 @@ export const DB_RESPONSE_STATUS_CODE = "db.response.status_code";
 export const DB_STORED_PROCEDURE_NAME = "db.stored_procedure.name";
 export const DB_SYSTEM_NAME = "db.system.name";
 
+export const MESSAGING_BATCH_MESSAGE_COUNT = "messaging.batch.message_count";
+export const MESSAGING_CLIENT_ID = "messaging.client.id";
+export const MESSAGING_CONSUMER_GROUP_NAME = "messaging.consumer.group.name";
+export const MESSAGING_DESTINATION_ANONYMOUS = "messaging.destination.anonymous";
 export const MESSAGING_DESTINATION_NAME = "messaging.destination.name";
 export const MESSAGING_DESTINATION_TEMPLATE = "messaging.destination.template";
 export const MESSAGING_MESSAGE_BODY_SIZE = "messaging.message.body.size";
+export const MESSAGING_MESSAGE_CONVERSATION_ID = "messaging.message.conversation_id";
 export const MESSAGING_MESSAGE_ID = "messaging.message.id";
 export const MESSAGING_OPERATION_NAME = "messaging.operation.name";
 export const MESSAGING_OPERATION_TYPE = "messaging.operation.type";
+export const MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY = "messaging.rabbitmq.destination.routing_key";
+export const MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG = "messaging.rabbitmq.message.delivery_tag";
 export const MESSAGING_SYSTEM = "messaging.system";
 
 /** The public cache convention (`cache.*`); OpenTelemetry has none yet (semantic-conventions#1747). */
