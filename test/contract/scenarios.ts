@@ -1,7 +1,7 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { OtlpReceiver, ReceivedSpan } from "../support/otlp-receiver.ts";
-import { runApp } from "../support/run-app.ts";
+import { type AppOptions, runApp } from "../support/run-app.ts";
 
 /** What an application printed for one scenario; see `scenarios-app.cjs`. */
 export interface Told {
@@ -35,30 +35,46 @@ export interface ScenarioOptions {
   readonly timeoutMillis?: number;
 }
 
-const beside = ["scenarios-app.cjs", "database-app.cjs"];
-
 /** Runs the application to its end; `receiver` forgets what came before. Throws, with the output, when it fails. */
 export async function runScenarios(receiver: OtlpReceiver, options: ScenarioOptions): Promise<ScenarioRun> {
   receiver.reset();
-  const { type = "esm", preload = "import", code, libraries, timeoutMillis = 60_000 } = options;
-  const result = await runApp({
+  const { timeoutMillis = 60_000 } = options;
+  const result = await runApp({ ...scenarioApp(receiver, options), timeoutMillis });
+  if (result.code !== 0) throw new Error(`the application failed\n${result.stdout}\n${result.stderr}`);
+  return {
+    told: toldIn(result.stdout),
+    spans: receivedOnce(receiver),
+    bytes: Buffer.concat(receiver.requests.map(({ body }) => body)),
+    stderr: result.stderr,
+  };
+}
+
+/** What to start for an application of scenarios, and what lies beside it. */
+export function scenarioApp(receiver: OtlpReceiver, options: ScenarioOptions): AppOptions {
+  const { type = "esm", preload = "import", code, libraries } = options;
+  const beside = readdirSync(import.meta.dirname).filter((name) => name.endsWith("-app.cjs"));
+  return {
     type,
     preload,
     code: type === "esm" ? code : toCommonJs(code),
     files: Object.fromEntries(beside.map((name) => [name, readFileSync(join(import.meta.dirname, name), "utf8")])),
     ...(libraries !== undefined && { libraries }),
     env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, ...options.env },
-    timeoutMillis,
-  });
-  if (result.code !== 0) throw new Error(`the application failed\n${result.stdout}\n${result.stderr}`);
-  const lines = result.stdout.trim().split("\n");
-  const told = lines.map((line) => JSON.parse(line) as Told);
-  return {
-    told: new Map(told.map((each) => [each.name, each])),
-    spans: [...new Map(receiver.spans.map((span) => [span.spanId, span])).values()],
-    bytes: Buffer.concat(receiver.requests.map(({ body }) => body)),
-    stderr: result.stderr,
   };
+}
+
+/** The lines an application of scenarios printed, by name. */
+export function toldIn(stdout: string): Map<string, Told> {
+  const told = stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Told);
+  return new Map(told.map((each) => [each.name, each]));
+}
+
+/** A batch still on its way when the process ends is sent again: each span once. */
+export function receivedOnce({ spans }: OtlpReceiver): ReceivedSpan[] {
+  return [...new Map(spans.map((span) => [span.spanId, span])).values()];
 }
 
 function toCommonJs(code: string): string {
