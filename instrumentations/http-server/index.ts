@@ -18,8 +18,6 @@ import {
   HTTP_RESPONSE_BODY_SIZE,
   HTTP_RESPONSE_HEADER_PREFIX,
   TRACEKIT_HTTP_ABORTED,
-  URL_PATH,
-  URL_QUERY,
 } from "../../src/semconv/attributes.ts";
 import { ROOT_CONTEXT } from "../../src/trace/context.ts";
 import { KIND_SERVER } from "../../src/trace/tracer.ts";
@@ -34,6 +32,7 @@ import {
   sentHeaders,
 } from "../shared/http-attributes.ts";
 import { bodyLimit, type BodyObserver, BodyRecorder, observeBody } from "../shared/http-bodies.ts";
+import { recordTarget } from "../shared/request-target.ts";
 import { findServerRequest, registerServerRequest, type ServerRequest } from "../shared/server-request.ts";
 import { ConnectionAttributes, RequestHeaders } from "./connection.ts";
 import { Endpoints } from "./endpoints.ts";
@@ -147,19 +146,6 @@ function describeRequests(kit: Kit): Operation<Ending, RequestInProgress | undef
       }
     },
   };
-}
-
-/** `url.path` and `url.query` of a request target: `/path?query`, an absolute URL (RFC 9112, 3.2.2), or `*`. */
-function recordTarget(span: OperationSpan, target: string, capture: Capture): void {
-  let start = 0;
-  if (target.charCodeAt(0) !== 47 /* / */) {
-    const authority = target.indexOf("://");
-    if (authority !== -1) start = target.indexOf("/", authority + 3);
-  }
-  const mark = target.indexOf("?", start === -1 ? 0 : start);
-  const end = mark === -1 ? target.length : mark;
-  span.attribute(URL_PATH, start === -1 ? "/" : capture.url(target.slice(start, end)));
-  if (mark !== -1 && mark + 1 < target.length) span.attribute(URL_QUERY, capture.query(target.slice(mark + 1)));
 }
 
 /** Adds the listed headers but for the content type, which is returned: it is encoded with the route and the status. */
