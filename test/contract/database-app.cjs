@@ -5,8 +5,7 @@
 //   shape(result)                what can be seen of a result, as plain values. Default: the result itself
 //   placeholder(position)        "$1" for 1; default "?"
 //   functions()                  what is patched: the application must see the same names, arities and keys
-//   own                          scenarios of the library's own test: { [name]: (note, where) => … }
-//   finish()                     after all scenarios, still connected
+//   own()                        runs the scenarios of the library's own test
 // and, where the library has them:
 //   callback(text, values, done)       like `query`; `done` gets whatever the library calls back with
 //   prepared(text, values)             a statement the library prepares or caches: run twice
@@ -240,9 +239,7 @@ async function runScenarios(adapter) {
     });
   }
 
-  for (const [name, body] of Object.entries(adapter.own ?? {})) await scenario(name, body);
-
-  await adapter.finish?.();
+  await adapter.own?.();
   await adapter.close();
   const shapeOf = (fn) => [fn.name, fn.length, Object.keys(fn), Object.keys(fn.prototype ?? {})];
   print("functions", (adapter.functions?.() ?? []).map(shapeOf));
