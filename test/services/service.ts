@@ -76,15 +76,17 @@ export async function runUnprivileged({ command, args, env }: ServerProcess): Pr
 }
 
 /** Starts a server on a free port of 127.0.0.1 and waits until `handshake` gets its answer. `stopSignal` is what asks for
- *  a quick and clean end, default SIGTERM; after 3 s it is SIGKILL. Rejects with the server's output. */
+ *  a quick and clean end, default SIGTERM; after 3 s it is SIGKILL. Rejects with the server's output, after
+ *  `timeoutMillis` (default 30 000) without an answer, too. */
 export async function startServer(options: {
   name: string;
   scratchFolder: string;
   server: (port: number) => ServerProcess;
   handshake: Handshake;
   stopSignal?: NodeJS.Signals;
+  timeoutMillis?: number;
 }): Promise<{ port: number; stop(): Promise<void> }> {
-  const { name, server, handshake, stopSignal = "SIGTERM", scratchFolder } = options;
+  const { name, server, handshake, stopSignal = "SIGTERM", scratchFolder, timeoutMillis = 30_000 } = options;
   for (let attempt = 1; ; attempt++) {
     const port = await freePort();
     const child = spawnServer(server(port));
@@ -93,7 +95,7 @@ export async function startServer(options: {
       removeTrackedFolder(scratchFolder);
     };
     try {
-      await waitUntilReady(child, port, handshake);
+      await waitUntilReady(child, port, handshake, timeoutMillis);
       return { port, stop };
     } catch (error) {
       // Between finding a port and using it, somebody else may have taken it.
@@ -148,13 +150,18 @@ async function stopProcess({ child, ended, hasEnded }: RunningServer, signal: No
   if (isGroupAlive(child.pid)) signalGroup(child.pid, "SIGKILL");
 }
 
-async function waitUntilReady(server: RunningServer, port: number, handshake: Handshake): Promise<void> {
-  const deadline = Date.now() + 30_000;
+async function waitUntilReady(
+  server: RunningServer,
+  port: number,
+  handshake: Handshake,
+  timeoutMillis: number,
+): Promise<void> {
+  const deadline = Date.now() + timeoutMillis;
   for (;;) {
     const ready = await answers(port, handshake);
     if (server.hasEnded()) throw new Error(`it ended with ${(await server.ended)[0]}`);
     if (ready) return;
-    if (Date.now() > deadline) throw new Error("no answer in 30 s");
+    if (Date.now() > deadline) throw new Error(`no answer in ${timeoutMillis} ms`);
     await sleep(20);
   }
 }
@@ -180,7 +187,8 @@ function answers(port: number, { say, hears }: Handshake): Promise<boolean> {
   });
 }
 
-function freePort(): Promise<number> {
+/** A TCP port of 127.0.0.1 that nobody listens on now. */
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", reject);
