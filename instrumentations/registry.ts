@@ -45,6 +45,15 @@ export const registry: readonly RegistryEntry[] = [
     load: () => loadChunk("./instrumentations/ioredis.js"),
   },
   {
+    name: "kafkajs",
+    startsAtOnce: false,
+    modules: [
+      { name: "kafkajs", versions: ">=1.15 <3", file: "src/index.js" },
+      { name: "kafkajs", versions: ">=1.15 <3", file: "src/consumer/runner.js" },
+    ],
+    load: () => loadChunk("./instrumentations/kafkajs.js"),
+  },
+  {
     name: "pg",
     startsAtOnce: false,
     modules: [
