@@ -12,7 +12,7 @@ import { now } from "../src/trace/clock.ts";
 import { KIND_CLIENT } from "../src/trace/tracer.ts";
 import { createHiddenSlot } from "./shared/hidden-slot.ts";
 import { findHeader, REQUEST_HEADERS, RESPONSE_HEADERS, sentHeaders } from "./shared/http-attributes.ts";
-import { type BodyObserver, bodyLimit, BodyRecorder, observeBody } from "./shared/http-bodies.ts";
+import { type BodyObserver, createBodyRecorder, observeBody } from "./shared/http-bodies.ts";
 import {
   cancelExchange,
   ClientExchange,
@@ -44,7 +44,7 @@ import {
  *
  * A request starts where it is made: Node 22.12 and later say so on a channel, before that its agent's `addRequest` does.
  *
- * Known limitations: a compressed body has a size and no content. On Node 20 a request whose agent has an `addRequest` of
+ * Known limitations: on Node 20 a request whose agent has an `addRequest` of
  * its own (agent-base before 7), or none at all, starts when its headers go, in the context of whoever sends them.
  */
 const httpClient: Instrumentation = defineInstrumentation({
@@ -305,7 +305,7 @@ class HttpExchange extends ClientExchange implements BodyObserver {
         const type = array === undefined ? request.getHeader("content-type") : array.get("content-type");
         const coding = array === undefined ? request.getHeader("content-encoding") : array.get("content-encoding");
         this.requestContentType = toText(type);
-        body = new BodyRecorder(bodyLimit(this.requestContentType, toText(coding), this.capture));
+        body = createBodyRecorder(this.requestContentType, toText(coding), this.capture);
         this.requestBody = body;
       }
       body.add(chunk, encoding);
@@ -362,8 +362,8 @@ class HttpExchange extends ClientExchange implements BodyObserver {
     this.onHeaders(response);
     const { rawHeaders } = response;
     this.responseContentType = findHeader(rawHeaders, "content-type");
-    const limit = bodyLimit(this.responseContentType, findHeader(rawHeaders, "content-encoding"), this.capture);
-    this.responseBody = new BodyRecorder(limit);
+    const coding = findHeader(rawHeaders, "content-encoding");
+    this.responseBody = createBodyRecorder(this.responseContentType, coding, this.capture);
     observeBody(response, this);
   }
 

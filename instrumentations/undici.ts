@@ -11,7 +11,7 @@ import type { TraceContext } from "../src/trace/context.ts";
 import { KIND_CLIENT } from "../src/trace/tracer.ts";
 import { createHiddenSlot } from "./shared/hidden-slot.ts";
 import { findHeader, REQUEST_HEADERS, RESPONSE_HEADERS } from "./shared/http-attributes.ts";
-import { bodyLimit, BodyRecorder } from "./shared/http-bodies.ts";
+import { createBodyRecorder } from "./shared/http-bodies.ts";
 import {
   cancelExchange,
   ClientExchange,
@@ -44,8 +44,7 @@ import {
  * (`net.Socket`), and who is behind a request that had to wait or is sent again (the package's `DispatcherBase`: that
  * happens in some other request's context).
  *
- * Known limitations: a compressed body has a size and no content, since it is seen as it arrives. A response nobody reads
- * ends where the buffers are full, and its `body` phase is the time until then. What a `MockAgent` answers makes no span:
+ * Known limitations: a response nobody reads ends where the buffers are full, and its `body` phase is the time until then. What a `MockAgent` answers makes no span:
  * nothing is sent. Over HTTP/2, undici 6 tells neither peer nor phases, and undici 5 drops the trace context.
  */
 const undici: Instrumentation = defineInstrumentation({
@@ -281,7 +280,7 @@ class UndiciExchange extends ClientExchange {
       if (this.requestBody === undefined) {
         this.requestContentType = this.request.contentType ?? undefined;
         const encoding = getHeader(this.request, "content-encoding");
-        this.requestBody = new BodyRecorder(bodyLimit(this.requestContentType, encoding, this.capture));
+        this.requestBody = createBodyRecorder(this.requestContentType, encoding, this.capture);
       }
       this.requestBody.add(chunk);
     } catch (error) {
@@ -304,7 +303,7 @@ class UndiciExchange extends ClientExchange {
     }
     this.responseContentType = findHeader(listed, "content-type");
     const encoding = findHeader(listed, "content-encoding");
-    this.responseBody = new BodyRecorder(bodyLimit(this.responseContentType, encoding, capture));
+    this.responseBody = createBodyRecorder(this.responseContentType, encoding, capture);
   }
 
   onChunk(chunk: unknown): void {

@@ -10,11 +10,9 @@ import type { Operation, OperationSpan } from "../../src/instrumentation/operati
 import type { Instrumented } from "../../src/instrumentation/safely.ts";
 import { beginOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
 import {
-  HTTP_REQUEST_BODY_CONTENT,
   HTTP_REQUEST_BODY_SIZE,
   HTTP_REQUEST_METHOD,
   HTTP_REQUEST_METHOD_ORIGINAL,
-  HTTP_RESPONSE_BODY_CONTENT,
   HTTP_RESPONSE_BODY_SIZE,
   HTTP_RESPONSE_HEADER_PREFIX,
   TRACEKIT_HTTP_ABORTED,
@@ -31,7 +29,14 @@ import {
   RESPONSE_HEADERS,
   sentHeaders,
 } from "../shared/http-attributes.ts";
-import { bodyLimit, type BodyObserver, BodyRecorder, observeBody } from "../shared/http-bodies.ts";
+import {
+  type BodyObserver,
+  type BodyRecorder,
+  createBodyRecorder,
+  observeBody,
+  REQUEST_BODY,
+  RESPONSE_BODY,
+} from "../shared/http-bodies.ts";
 import { recordTarget } from "../shared/request-target.ts";
 import { findServerRequest, registerServerRequest, type ServerRequest } from "../shared/server-request.ts";
 import { ConnectionAttributes, RequestHeaders } from "./connection.ts";
@@ -137,7 +142,7 @@ function describeRequests(kit: Kit): Operation<Ending, RequestInProgress | undef
       if (route !== undefined && span.name === request.name) span.name = endpoints.nameOf(request.name, route);
       const contentType = capture.headers ? recordResponseHeaders(span, response, capture) : undefined;
       span.attributeBlock(endpoints.attributesOf(route, status, contentType, capture));
-      request.recordBodies(span, isAborted);
+      request.recordBodies(call, isAborted);
       if (isAborted) recordAbort(span, request, (call.self as ServerMessage).socket);
       else if (response.statusCode >= 500) {
         const { failure } = request;
@@ -236,7 +241,7 @@ class RequestInProgress implements ServerRequest, BodyObserver {
     this.requestType = headers.contentType;
     this.requestLength = headers.contentLength === undefined ? -1 : Number(headers.contentLength);
     if (this.requestLength > 0 || headers.isChunked) {
-      this.requestBody = new BodyRecorder(bodyLimit(headers.contentType, headers.contentEncoding, capture));
+      this.requestBody = createBodyRecorder(headers.contentType, headers.contentEncoding, capture);
       observeBody(incoming, this);
     }
   }
@@ -275,21 +280,18 @@ class RequestInProgress implements ServerRequest, BodyObserver {
     }
   }
 
-  recordBodies(span: OperationSpan, isAborted: boolean): void {
+  recordBodies(call: OperationCall, isAborted: boolean): void {
+    const { span } = call;
     const { response, requestBody, responseBody, capture } = this;
     if (requestBody !== undefined) {
       const size = this.requestLength === -1 || isAborted ? requestBody.size : this.requestLength;
       if (size > 0) span.attribute(HTTP_REQUEST_BODY_SIZE, size);
       // What nobody has read was never part of what the application did.
-      if (response.req.readableDidRead) {
-        const content = requestBody.text(this.requestType, capture);
-        if (content !== undefined) span.attribute(HTTP_REQUEST_BODY_CONTENT, content);
-      }
+      if (response.req.readableDidRead) requestBody.record(call, REQUEST_BODY, this.requestType, capture);
     }
     if (responseBody !== undefined && response.statusCode !== 204 && response.statusCode !== 304) {
       if (responseBody.size > 0) span.attribute(HTTP_RESPONSE_BODY_SIZE, responseBody.size);
-      const content = responseBody.text(this.responseType, capture);
-      if (content !== undefined) span.attribute(HTTP_RESPONSE_BODY_CONTENT, content);
+      responseBody.record(call, RESPONSE_BODY, this.responseType, capture);
     }
   }
 
@@ -308,7 +310,7 @@ class RequestInProgress implements ServerRequest, BodyObserver {
     }
     // Without a type a string is text all the same.
     this.responseType = type === undefined && typeof chunk === "string" ? "text/plain" : asText(type);
-    return new BodyRecorder(bodyLimit(this.responseType, asText(encoding), this.capture));
+    return createBodyRecorder(this.responseType, asText(encoding), this.capture);
   }
 }
 

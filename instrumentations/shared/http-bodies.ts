@@ -2,7 +2,18 @@ import type { IncomingMessage } from "node:http";
 import { bodyFormat } from "../../src/capture/body.ts";
 import type { Capture } from "../../src/capture/capture.ts";
 import { sameShape } from "../../src/instrumentation/settlement.ts";
+import type { OperationCall } from "../../src/instrumentation/trace-operation.ts";
+import {
+  HTTP_REQUEST_BODY_CONTENT,
+  HTTP_REQUEST_BODY_SIZE,
+  HTTP_RESPONSE_BODY_CONTENT,
+  HTTP_RESPONSE_BODY_SIZE,
+  TRACEKIT_HTTP_REQUEST_BODY_PARTS,
+  TRACEKIT_HTTP_RESPONSE_BODY_PARTS,
+} from "../../src/semconv/attributes.ts";
+import { decode, knownCoding } from "./decoding.ts";
 import { createHiddenSlot } from "./hidden-slot.ts";
+import { multipartBoundary, MultipartOutline } from "./multipart.ts";
 
 /*
  * Bodies are seen as they pass: nothing is read, paused or resumed for our sake, and no listener is added. A message whose
@@ -49,15 +60,39 @@ function install(): void {
   prototype.push = sameShape(push, original);
 }
 
-/** How many bytes of a body are worth keeping: none of what is compressed or no text. */
-export function bodyLimit(
+/** What a body's attributes are called. */
+export interface BodyKeys {
+  readonly size: string;
+  readonly content: string;
+  readonly parts: string;
+}
+
+export const REQUEST_BODY: BodyKeys = {
+  size: HTTP_REQUEST_BODY_SIZE,
+  content: HTTP_REQUEST_BODY_CONTENT,
+  parts: TRACEKIT_HTTP_REQUEST_BODY_PARTS,
+};
+export const RESPONSE_BODY: BodyKeys = {
+  size: HTTP_RESPONSE_BODY_SIZE,
+  content: HTTP_RESPONSE_BODY_CONTENT,
+  parts: TRACEKIT_HTTP_RESPONSE_BODY_PARTS,
+};
+
+/** A recorder for a body of this type and coding: what is no text, or coded in ways unknown, is counted and not kept. */
+export function createBodyRecorder(
   contentType: string | undefined,
   contentEncoding: string | undefined,
   capture: Capture,
-): number {
-  if (!capture.bodies || bodyFormat(contentType) === undefined) return 0;
+): BodyRecorder {
+  if (!capture.bodies) return new BodyRecorder(0);
   const isPlain = contentEncoding === undefined || contentEncoding === "" || contentEncoding === "identity";
-  return isPlain ? capture.maxBytes : 0;
+  if (bodyFormat(contentType) === undefined) {
+    const boundary = isPlain ? multipartBoundary(contentType) : undefined;
+    return boundary === undefined ? new BodyRecorder(0) : new MultipartRecorder(boundary);
+  }
+  if (isPlain) return new BodyRecorder(capture.maxBytes);
+  const coding = knownCoding(contentEncoding);
+  return coding === undefined ? new BodyRecorder(0) : new CodedRecorder(capture.maxBytes, coding);
 }
 
 /** The size of one body, and its first bytes. */
@@ -98,11 +133,23 @@ export class BodyRecorder {
     }
   }
 
-  /** What was kept, as the text it may be shown as; undefined for an empty body or a type that is no text. */
-  text(contentType: string | undefined, capture: Capture): string | undefined {
-    if (this.first === undefined) return undefined;
-    const bytes = this.more === undefined ? this.first : Buffer.concat([this.first, ...this.more], this.keptSize);
-    return capture.body(contentType, bytes, this.size > this.keptSize);
+  /** Adds what may be shown of the body to its call's span: nothing for an empty one, or a type that is no text. */
+  record(call: OperationCall, keys: BodyKeys, contentType: string | undefined, capture: Capture): void {
+    const bytes = this.kept();
+    if (bytes === undefined) return;
+    const text = capture.body(contentType, bytes, this.isCut);
+    if (text !== undefined) call.span.attribute(keys.content, text);
+  }
+
+  /** The bytes that were kept. */
+  protected kept(): Uint8Array | undefined {
+    if (this.first === undefined || this.more === undefined) return this.first;
+    return Buffer.concat([this.first, ...this.more], this.keptSize);
+  }
+
+  /** There was more than was kept. */
+  protected get isCut(): boolean {
+    return this.size > this.keptSize;
   }
 
   private keep(bytes: Uint8Array): void {
@@ -113,4 +160,57 @@ export class BodyRecorder {
     else if (this.more === undefined) this.more = [fitting];
     else this.more.push(fitting);
   }
+}
+
+/** A compressed body: the span stays open until it is decoded, and ends as of before that. */
+class CodedRecorder extends BodyRecorder {
+  private readonly coding: string;
+
+  constructor(limit: number, coding: string) {
+    super(limit);
+    this.coding = coding;
+  }
+
+  override record(call: OperationCall, keys: BodyKeys, contentType: string | undefined, capture: Capture): void {
+    const bytes = this.kept();
+    if (bytes === undefined) return;
+    const { isCut } = this;
+    const isDecoding = decode(this.coding, bytes, capture.maxBytes, (decoded, isDecodedCut) => {
+      try {
+        const text =
+          decoded === undefined || decoded.length === 0
+            ? undefined
+            : capture.body(contentType, decoded, isCut || isDecodedCut);
+        if (text !== undefined) call.span.attribute(keys.content, text);
+      } finally {
+        call.release();
+      }
+    });
+    if (isDecoding) call.hold();
+  }
+}
+
+/** A multipart body: what is in it, without what that contains. */
+class MultipartRecorder extends BodyRecorder {
+  private readonly outline: MultipartOutline;
+
+  constructor(boundary: string) {
+    super(0);
+    this.outline = new MultipartOutline(boundary);
+  }
+
+  override add(chunk: unknown, encoding?: unknown): void {
+    super.add(chunk, encoding);
+    if (typeof chunk === "string") this.outline.add(Buffer.from(chunk, toEncoding(encoding)));
+    else if (chunk instanceof Uint8Array) this.outline.add(chunk);
+  }
+
+  override record(call: OperationCall, keys: BodyKeys, _contentType: string | undefined, capture: Capture): void {
+    const parts = this.outline.describe(capture);
+    if (parts !== undefined) call.span.attribute(keys.parts, parts);
+  }
+}
+
+function toEncoding(encoding: unknown): BufferEncoding {
+  return typeof encoding === "string" && Buffer.isEncoding(encoding) ? encoding : "utf8";
 }

@@ -3,12 +3,10 @@ import type { Capture } from "../../src/capture/capture.ts";
 import type { OperationSpan } from "../../src/instrumentation/operation.ts";
 import { type OperationCall, recordFailure } from "../../src/instrumentation/trace-operation.ts";
 import {
-  HTTP_REQUEST_BODY_CONTENT,
   HTTP_REQUEST_BODY_SIZE,
   HTTP_REQUEST_METHOD,
   HTTP_REQUEST_METHOD_ORIGINAL,
   HTTP_REQUEST_RESEND_COUNT,
-  HTTP_RESPONSE_BODY_CONTENT,
   HTTP_RESPONSE_BODY_SIZE,
   HTTP_RESPONSE_STATUS_CODE,
   NETWORK_PEER_ADDRESS,
@@ -25,7 +23,7 @@ import { now } from "../../src/trace/clock.ts";
 import type { TraceContext } from "../../src/trace/context.ts";
 import { createHiddenSlot } from "./hidden-slot.ts";
 import { OTHER_METHOD, OTHER_METHOD_NAME } from "./http-attributes.ts";
-import type { BodyRecorder } from "./http-bodies.ts";
+import { type BodyRecorder, REQUEST_BODY, RESPONSE_BODY } from "./http-bodies.ts";
 
 /* What the clients of node:http and undici have in common: an exchange, seen as points in time and what was learnt at them. */
 
@@ -106,13 +104,11 @@ export function finishExchange(span: OperationSpan, call: OperationCall<ClientEx
   recordPhases(span, exchange, call.startMillis, call.endMillis);
   if (requestBody !== undefined && requestBody.size > 0) {
     span.attribute(HTTP_REQUEST_BODY_SIZE, requestBody.size);
-    const text = requestBody.text(exchange.requestContentType, capture);
-    if (text !== undefined) span.attribute(HTTP_REQUEST_BODY_CONTENT, text);
+    requestBody.record(call, REQUEST_BODY, exchange.requestContentType, capture);
   }
   if (responseBody !== undefined && responseBody.size > 0) {
     span.attribute(HTTP_RESPONSE_BODY_SIZE, responseBody.size);
-    const text = responseBody.text(exchange.responseContentType, capture);
-    if (text !== undefined) span.attribute(HTTP_RESPONSE_BODY_CONTENT, text);
+    responseBody.record(call, RESPONSE_BODY, exchange.responseContentType, capture);
   }
 }
 

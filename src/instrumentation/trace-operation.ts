@@ -39,6 +39,7 @@ export class OperationCall<State = any> {
   /** For the description: when the call was over (clock as above), if that was before it settles. */
   endMillis: number | undefined = undefined;
   private settled = false;
+  private holds = 0;
   private readonly bound: BoundOperation<any, State>;
 
   constructor(
@@ -94,13 +95,24 @@ export class OperationCall<State = any> {
     return this.settled;
   }
 
+  /** For `finish` and `fail`: the span stays open for what is found out about it later, and ends as of now. */
+  hold(): void {
+    this.holds++;
+    this.endMillis ??= now();
+  }
+
+  /** Once for each `hold`, after it has returned. */
+  release(): void {
+    if (--this.holds === 0) this.span.end(this.endMillis);
+  }
+
   /** Runs the application's own callback where the application made the call. */
   runInCaller<A extends unknown[]>(callback: (...args: A) => unknown, self: unknown, args: A): unknown {
     return this.bound.tracing.run(this.caller, callback, self, args);
   }
 
   private close(): void {
-    this.span.end(this.endMillis);
+    if (this.holds === 0) this.span.end(this.endMillis);
     // Contexts live as long as whatever the request started; its span must not.
     const scope = this.context.request;
     if (scope !== undefined && scope.span === this.span) scope.span = undefined;

@@ -184,7 +184,7 @@ describe.each(["esm", "cjs"] as const)("node:http and node:https as clients, in 
     expect(spanIn("binary body").attributes["http.request.body.size"]).toBe(1000);
     const { attributes: gzip } = spanIn("gzip");
     expect(gzip["http.response.body.size"]).toBeGreaterThan(20);
-    expect(gzip["http.response.body.content"]).toBeUndefined();
+    expect(gzip["http.response.body.content"]).toBe('{"id":42,"password":"REDACTED","name":"widget"}');
     const { attributes: big } = spanIn("big");
     expect(big["http.response.body.size"]).toBe(BIG_SIZE);
     expect((big["http.response.body.content"] as string).length).toBeLessThan(5000);
@@ -255,10 +255,12 @@ describe.each(["esm", "cjs"] as const)("node:http and node:https as clients, in 
 
   test("every request carries its span's context, and nothing else has changed", () => {
     const spans = new Map(traced.spans.map((span) => [span.spanId, span]));
-    expect(traced.received.map(({ method, url }) => [method, url])).toEqual(
-      plain.received.map(({ method, url }) => [method, url]),
+    // On a busy machine a request may be given up before it is sent.
+    const certain = ({ received }: Run): Run["received"] => received.filter(({ url }) => url !== "/hang");
+    expect(certain(traced).map(({ method, url }) => [method, url])).toEqual(
+      certain(plain).map(({ method, url }) => [method, url]),
     );
-    traced.received.forEach(({ url, headers, rawHeaders }, index) => {
+    certain(traced).forEach(({ url, headers, rawHeaders }, index) => {
       const [, traceId, spanId = "", flags] = String(headers["traceparent"]).split("-");
       if (url === "/json?suppressed") expect(headers["traceparent"]).toBeUndefined();
       else if (url === "/json?own") expect(traceId).toBe("0af7651916cd43dd8448eb211c80319c");
@@ -272,7 +274,7 @@ describe.each(["esm", "cjs"] as const)("node:http and node:https as clients, in 
       }
       const names = (raw: string[]): string[] =>
         raw.filter((name, place) => place % 2 === 0 && name !== "traceparent" && name !== "User-Agent");
-      expect([url, names(rawHeaders)]).toEqual([url, names(plain.received[index]?.rawHeaders ?? [])]);
+      expect([url, names(rawHeaders)]).toEqual([url, names(certain(plain)[index]?.rawHeaders ?? [])]);
     });
   });
 

@@ -4,7 +4,7 @@ import { context, propagation, trace } from "@opentelemetry/api";
 import { readFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
-import { gzipSync } from "node:zlib";
+import zlib from "node:zlib";
 
 const warnings = [];
 process.on("warning", (warning) => warnings.push(`${warning.name}: ${warning.message}`));
@@ -57,9 +57,28 @@ const handlers = {
     response.setHeader("content-type", "image/png");
     response.end(Buffer.alloc(300, 1));
   },
-  gzip(request, response) {
-    response.writeHead(200, { "content-type": "text/plain", "content-encoding": "gzip" });
-    response.end(gzipSync("secret squirrel"));
+  /** `/coded/<coding>/<what>` */
+  coded(request, response) {
+    const [, , coding, what] = request.url.split("/");
+    const text =
+      what === "bomb" ? "0".repeat(5_000_000) : JSON.stringify({ password: "s3cr3t-coded", text: "é".repeat(5000) });
+    const encode = {
+      gzip: zlib.gzipSync,
+      "x-gzip": zlib.gzipSync,
+      deflate: zlib.deflateSync,
+      br: zlib.brotliCompressSync,
+    };
+    const { [coding]: compress = zlib[coding] } = encode;
+    const bytes = what === "lie" ? Buffer.from("this is not compressed at all") : compress(text);
+    const name = coding === "deflateRawSync" ? "deflate" : coding === "zstdCompressSync" ? "zstd" : coding;
+    response.writeHead(200, { "content-type": "application/json", "content-encoding": name });
+    for (let start = 0; start < bytes.length; start += 1000) response.write(bytes.subarray(start, start + 1000));
+    response.end();
+  },
+  both(request, response) {
+    request.resume();
+    response.writeHead(200, { "content-type": "text/plain", "content-encoding": "gzip, br" });
+    request.on("end", () => response.end(zlib.brotliCompressSync(zlib.gzipSync("twice"))));
   },
   secrets(request, response) {
     request.resume();

@@ -2,6 +2,7 @@ import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
 import { type App, startApp } from "../support/run-app.ts";
@@ -53,7 +54,7 @@ const post = (path: string, body: string, headers = ""): string =>
   `POST ${path} HTTP/1.1\r\nHost: shop.example\r\nContent-Length: ${Buffer.byteLength(body)}\r\n${headers}\r\n${body}`;
 
 /** Sends `text` over a connection of its own and gives what comes back until `responses` blank lines, or the end. */
-async function exchange(text: string, responses = 1, to = port): Promise<string> {
+async function exchange(text: string | Buffer, responses = 1, to = port): Promise<string> {
   const socket = connect(to, "127.0.0.1");
   socket.write(text);
   const answer = await readResponses(socket, responses);
@@ -249,23 +250,107 @@ describe("headers and bodies", () => {
     expect(content).not.toContain("\ufffd");
   });
 
-  test.each([
-    ["/binary", 300],
-    ["/gzip", expect.any(Number)],
-  ])("that are no text have a size only: %s", async (path, size) => {
-    await exchange(get(path));
-    const { attributes } = await spanOf(path);
-    expect(attributes["http.response.body.size"]).toEqual(size);
+  test("that are no text have a size only", async () => {
+    await exchange(get("/binary"));
+    const { attributes } = await spanOf("/binary");
+    expect(attributes["http.response.body.size"]).toEqual(300);
     expect(attributes).not.toHaveProperty("http.response.body.content");
   });
 
-  test("of multipart requests have a size only", async () => {
-    const body = '--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n--b--\r\n';
-    await exchange(post("/echo/form", body, "Content-Type: multipart/form-data; boundary=b\r\n"));
-    const { attributes } = await spanOf("/echo/form");
-    expect(attributes["http.request.body.size"]).toBe(body.length);
-    expect(attributes).not.toHaveProperty("http.request.body.content");
+  test.each(["gzip", "x-gzip", "deflate", "deflateRawSync", "br"])(
+    "that are compressed are decoded, redacted and cut: %s",
+    async (coding) => {
+      await exchange(get(`/coded/${coding}/text`));
+      const { attributes } = await spanOf(`/coded/${coding}/text`);
+      const content = attributes["http.response.body.content"] as string;
+      expect(content).toMatch(/^\{"password":"REDACTED","text":"é{500}/);
+      expect(Buffer.byteLength(content)).toBeLessThanOrEqual(4096);
+      expect(content.endsWith("…")).toBe(true);
+      // As it was sent.
+      expect(attributes["http.response.body.size"]).toBeLessThan(400);
+    },
+  );
+
+  test.each(["gzip", "deflate", "br"])(
+    "that would become huge are decoded no further than is shown: %s",
+    async (coding) => {
+      await exchange(get(`/coded/${coding}/bomb`));
+      const { attributes } = await spanOf(`/coded/${coding}/bomb`);
+      expect((attributes["http.response.body.content"] as string).length).toBeLessThanOrEqual(4096);
+      expect(attributes["http.response.body.content"]).toMatch(/^0+…$/);
+    },
+  );
+
+  test.each(["gzip", "deflate", "br"])("that are not what they say have a size only: %s", async (coding) => {
+    await exchange(get(`/coded/${coding}/lie`));
+    const { attributes } = await spanOf(`/coded/${coding}/lie`);
+    expect(attributes["http.response.body.size"]).toBe(29);
     expect(attributes).not.toHaveProperty("http.response.body.content");
+  });
+
+  test("of requests are decoded too; what is coded twice is not", async () => {
+    const body = gzipSync('{"password":"s3cr3t-upload","city":"Oslo"}').toString("latin1");
+    const headers = `POST /both HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n`;
+    await exchange(Buffer.from(`${headers}Content-Length: ${body.length}\r\n\r\n${body}`, "latin1"));
+    const span = await spanOf("/both");
+    expect(span.attributes).toMatchObject({
+      "http.request.body.size": body.length,
+      "http.request.body.content": '{"password":"REDACTED","city":"Oslo"}',
+      "http.response.body.size": expect.any(Number),
+    });
+    expect(span.attributes).not.toHaveProperty("http.response.body.content");
+  });
+
+  test("of multipart messages have the names, types and sizes of their parts", async () => {
+    const part = (headers: string, content: string): string => `--b0undary\r\n${headers}\r\n\r\n${content}\r\n`;
+    const body =
+      "a preamble\r\n" +
+      part('Content-Disposition: form-data; name="title"', "s3cr3t-title") +
+      part('Content-Disposition: form-data; name="empty"', "") +
+      part(
+        'content-disposition: form-data; name="avatar"; filename="me \\"1\\".png"\r\nContent-Type: image/png; q=1',
+        "x".repeat(3000),
+      ) +
+      part("Content-Disposition: form-data; name=f; filename*=UTF-8''na%C3%AFve.txt", "1\r\n--b0undar\r\n2") +
+      "--b0undary--\r\nan epilogue";
+    for (const size of [1, 7, 100_000]) {
+      const path = `/echo/form/${size}`;
+      const socket = connect(port, "127.0.0.1");
+      socket.setNoDelay();
+      const type = 'multipart/form-data; charset=utf-8; boundary="b0undary"';
+      socket.write(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: ${type}\r\nTransfer-Encoding: chunked\r\n\r\n`);
+      let sent = "";
+      for (let start = 0; start < body.length; start += size) {
+        const piece = body.slice(start, start + size);
+        sent += `${Buffer.byteLength(piece).toString(16)}\r\n${piece}\r\n`;
+      }
+      socket.write(`${sent}0\r\n\r\n`);
+      await readResponses(socket, 1);
+      socket.destroy();
+      const { attributes } = await spanOf(path);
+      const parts = [
+        "title (12 bytes)",
+        "empty (0 bytes)",
+        'avatar: me \\"1\\".png, image/png (3000 bytes)',
+        "f: naïve.txt (15 bytes)",
+      ];
+      expect(attributes).toMatchObject({
+        "http.request.body.size": body.length,
+        "tracekit.http.request.body.parts": parts,
+        "tracekit.http.response.body.parts": parts,
+      });
+      expect(Object.keys(attributes).filter((key) => key.endsWith("content"))).toEqual([]);
+    }
+  });
+
+  test("of lines of JSON are text", async () => {
+    const body = '{"n":1,"password":"s3cr3t-line"}\n{"n":2}\n';
+    await exchange(post("/echo/lines", body, "Content-Type: application/x-ndjson\r\n"));
+    const content = '{"n":1,"password":"REDACTED"}\n{"n":2}\n';
+    expect((await spanOf("/echo/lines")).attributes).toMatchObject({
+      "http.request.body.content": content,
+      "http.response.body.content": content,
+    });
   });
 
   test("that nobody reads are not recorded", async () => {
