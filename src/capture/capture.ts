@@ -8,6 +8,7 @@ import { SensitiveNames } from "./names.ts";
 import { Redactor } from "./redactor.ts";
 import { dateText, serialize } from "./serialize.ts";
 import { REDACTED } from "./span.ts";
+import type { SqlDialect } from "./sql-tokens.ts";
 import { describeSql, type SqlStatement } from "./sql.ts";
 import { redactQuery, redactUrl } from "./url.ts";
 
@@ -56,7 +57,8 @@ export class Capture {
   readonly #names: SensitiveNames;
   readonly #redactor: Redactor;
   readonly #keys = new BoundedMap<string>(MAX_REMEMBERED_KEYS);
-  readonly #statements = new BoundedMap<SqlStatement>(MAX_STATEMENTS, MAX_CACHED_STATEMENT_CHARS);
+  readonly #statements = new Map<SqlDialect, BoundedMap<SqlStatement>>();
+  readonly #anyStatements = this.#statementsOf(undefined);
 
   constructor(config: CaptureConfig) {
     this.sqlParameters = config.kinds.has("sql-parameters");
@@ -162,16 +164,24 @@ export class Capture {
     return cutToBytes(clean, this.maxBytes, isCut);
   }
 
-  /** What may be told about an SQL statement, and which of its parameters may not. Remembered by text. */
-  sql(text: string): SqlStatement {
-    const known = this.#statements.get(text);
-    return known === undefined ? this.#describe(text) : known;
+  /** What may be told about an SQL statement, and which of its parameters may not. Remembered by text. Without `dialect`, a
+   *  statement is shown as far as all dialects agree on it. */
+  sql(text: string, dialect?: SqlDialect): SqlStatement {
+    const statements = dialect === undefined ? this.#anyStatements : this.#statementsOf(dialect);
+    const known = statements.get(text);
+    if (known !== undefined) return known;
+    const statement = describeSql(text, this.#names, this.#redactor, this.maxBytes, MAX_STATEMENT_CHARS, dialect);
+    if (text.length <= MAX_STATEMENT_CHARS) statements.set(text, statement);
+    return statement;
   }
 
-  #describe(text: string): SqlStatement {
-    const statement = describeSql(text, this.#names, this.#redactor, this.maxBytes, MAX_STATEMENT_CHARS);
-    if (text.length <= MAX_STATEMENT_CHARS) this.#statements.set(text, statement);
-    return statement;
+  #statementsOf(dialect: SqlDialect): BoundedMap<SqlStatement> {
+    let statements = this.#statements.get(dialect);
+    if (statements === undefined) {
+      statements = new BoundedMap<SqlStatement>(MAX_STATEMENTS, MAX_CACHED_STATEMENT_CHARS);
+      this.#statements.set(dialect, statements);
+    }
+    return statements;
   }
 
   #redactKey(key: string): string {

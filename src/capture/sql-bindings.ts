@@ -10,7 +10,7 @@ const KEYWORDS = words(
     "INSERT INTERSECT INTERVAL INTO IS ISNULL JOIN LAST LATERAL LEFT LIKE LIMIT LOCK MATCH MATCHED MATERIALIZED MERGE " +
     "NATURAL NEXT NOT NOTHING NOTNULL NOWAIT NULL NULLS OFFSET ON ONLY OR ORDER OUTER OVER OVERRIDING PARTITION RECURSIVE " +
     "REGEXP REPLACE RETURNING RIGHT RLIKE ROLLBACK ROW ROWS SELECT SET SHARE SIMILAR SKIP SOME TABLE THEN TO TOP TRUE " +
-    "UNION UNIQUE UNKNOWN UPDATE USING VALUES VIEW WHEN WHERE WINDOW WITH",
+    "UNION UNIQUE UNKNOWN UPDATE USING VALUES VIEW WHEN WHERE WINDOW WITH XOR",
 );
 /** Begin a clause whose parts, separated by commas, have nothing to do with each other. */
 const SLOT_CLAUSES = words(
@@ -27,6 +27,9 @@ const VALUE_FOLLOWS = words("= < > LIKE ILIKE REGEXP RLIKE THEN ELSE BETWEEN");
 /** Functions that are given a secret, whatever their result is compared with. */
 const SECRET_FUNCTION =
   /^(?:crypt|hmac|digest|md5|sha\d*|sha[12]?_?\d+|gen_?salt|password|old_password|hashbytes|standard_hash|(?:pgp|aes|des)_\w+|(?:en|de)crypt\w*|(?:check|verify|validate|set|change|reset|create|add|register|update)_?(?:user|account|login|pass|pwd)\w*|\w*(?:log_?in|sign_?in|sign_?up|authenticate)\w*)$/i;
+
+/** Of the ciphers that SQLite can be built with. */
+const PRAGMA_KEY = /^(?:HEX|TEXT)?(?:RE)?KEY$/;
 
 /** A stretch of a statement in which columns and parameters belong together, such as one comparison. */
 interface Term {
@@ -101,6 +104,8 @@ class Binder {
   #mentionsSensitive = false;
   /** Columns of the INSERT that is being read; null when it lists none. */
   #insertColumns: readonly boolean[] | null | undefined;
+  /** Between INSERT and its first clause: later parentheses hold arguments. */
+  #expectsColumns = false;
   #insertDepth = 0;
 
   constructor(tokens: SqlTokens, names: SensitiveNames) {
@@ -167,9 +172,13 @@ class Binder {
     const word = all[at]!;
     const next = all[at + 1];
     if (next === "(" && !KEYWORDS.has(word)) {
-      this.#call(at);
+      // MySQL's other word for VALUES.
+      if (word === "VALUE" && this.#isInInsert() && all[at - 1] !== "INTO" && all[at - 1] !== ".") {
+        this.#clause(at, "VALUES");
+      } else this.#call(at);
       return at;
     }
+    if (word === "PRAGMA" && PRAGMA_KEY.test(next ?? "")) return this.#secretPragma(at);
     if (!KEYWORDS.has(word) || next === "." || all[at - 1] === ".") {
       this.#column(at, this.#textOf(at));
       return at;
@@ -181,7 +190,7 @@ class Binder {
       if (frame.isCase) this.#frames.pop();
     } else if (word === "BETWEEN") frame.isBetween = true;
     else if (word === "AND" && frame.isBetween) frame.isBetween = false;
-    else if (word === "AND" || word === "OR") {
+    else if (word === "AND" || word === "OR" || word === "XOR") {
       if (frame.mode === "conditions") frame.term = newTerm();
     } else if (word === "AS" && frame.isCast) return this.#skipType(at);
     else if (!this.#isInsidePhrase(at, word)) this.#clause(at, word);
@@ -196,11 +205,12 @@ class Binder {
   }
 
   #clause(at: number, word: string): void {
-    const { words: all } = this.#tokens;
-    if (word === "INSERT" || (word === "REPLACE" && all[at + 1] === "INTO")) {
+    if (word === "INSERT" || (word === "REPLACE" && this.#isReplaceStatement(at))) {
       this.#insertColumns = null;
       this.#insertDepth = this.#frames.length;
-    }
+      this.#expectsColumns = true;
+    } else if (word === "SET" || word === "VALUES" || word === "SELECT" || word === "WITH")
+      this.#expectsColumns = false;
     if (ROW_COUNT_CLAUSES.has(word)) {
       this.#enter("expression", newTerm());
       this.#frame.term.isNamed = true;
@@ -208,18 +218,42 @@ class Binder {
     else if (word === "SELECT") {
       this.#enter("slots", newTerm(this.#frame.outer));
       this.#frame.provesNothing = this.#frames.length > 1;
-      if (this.#insertColumns !== undefined && this.#insertDepth === this.#frames.length) this.#assign();
+      if (this.#isInInsert()) this.#assign();
     } else if (word === "VALUES") {
       this.#enter("slots", newTerm());
       // VALUES ? in the mysql driver: whole rows.
-      if (this.#insertColumns !== undefined && this.#insertDepth === this.#frames.length) {
+      if (this.#isInInsert()) {
         this.#frame.term.isNamed = true;
-        this.#frame.term.isSensitive = this.#insertColumns === null || this.#insertColumns.includes(true);
+        this.#frame.term.isSensitive = this.#insertColumns?.includes(true) ?? true;
       }
     } else if (SLOT_CLAUSES.has(word) && !(word === "FROM" && this.#frame.mode === "expression")) {
       this.#enter("slots", newTerm());
       this.#frame.provesNothing = word === "FROM" || word === "JOIN" || word === "WITH";
     }
+  }
+
+  /** In the outermost part of an INSERT, where its columns and rows are. */
+  #isInInsert(): boolean {
+    return this.#insertColumns !== undefined && this.#insertDepth === this.#frames.length;
+  }
+
+  /** Not the function, nor `CREATE OR REPLACE`. */
+  #isReplaceStatement(at: number): boolean {
+    const { words: all } = this.#tokens;
+    return all[at + 1] === "INTO" || (all[at + 1] !== "(" && (at === 0 || all[at - 1] === ";"));
+  }
+
+  /** `PRAGMA key = x`: SQLite ciphers take a bare word, too. */
+  #secretPragma(pragma: number): number {
+    const { kinds, words: all } = this.#tokens;
+    this.#name(true);
+    let i = pragma + 1;
+    while (i + 1 < kinds.length && all[i + 1] !== ";") {
+      i++;
+      if (kinds[i] === WORD || kinds[i] === QUOTED) this.#surelyStrings.add(i);
+      else if (kinds[i] === PARAMETER) this.#parameter(i);
+    }
+    return i;
   }
 
   #enter(mode: Mode, term: Term): void {
@@ -276,12 +310,13 @@ class Binder {
     const next = all[at + 1] ?? "";
     if (next === "SELECT" || next === "WITH" || next === "VALUES") {
       this.#frames.push(this.#newFrame("slots", newTerm(frame.term), frame.term));
-    } else if (this.#insertColumns !== undefined && this.#insertDepth === this.#frames.length && this.#isRow(at)) {
+    } else if (this.#isInInsert() && this.#isRow(at)) {
       const row = this.#newFrame("slots", frame.term, undefined, "row");
       this.#frames.push(row);
       this.#assign();
-    } else if (this.#insertColumns === null && this.#insertDepth === this.#frames.length && this.#isColumnList(at)) {
+    } else if (this.#expectsColumns && this.#isInInsert() && this.#isColumnList(at)) {
       this.#insertColumns = this.#readColumns(at);
+      this.#expectsColumns = false;
       this.#frames.push(this.#newFrame("expression", newTerm(), undefined));
     } else {
       const isCondition =
@@ -306,14 +341,22 @@ class Binder {
   /** After VALUES, or after another row. */
   #isRow(at: number): boolean {
     const before = this.#tokens.words[at - 1];
-    if (before === "VALUES" || before === "ROW") return true;
+    if (before === "VALUES" || before === "VALUE" || before === "ROW") return true;
     return before === "," && this.#tokens.words[at - 2] === ")" && this.#frame.mode === "slots" && !this.#frame.columns;
   }
 
   #isColumnList(at: number): boolean {
     const kind = this.#tokens.kinds[at - 1];
     const before = this.#tokens.words[at - 1];
+    if (before === ")") return this.#endsPartition(at - 1);
     return kind === QUOTED || before === "INSERT" || (kind === WORD && !KEYWORDS.has(before!));
+  }
+
+  /** `INSERT INTO t PARTITION (p0, p1) (a, b)` */
+  #endsPartition(close: number): boolean {
+    let open = close;
+    while (open > 0 && this.#tokens.words[open] !== "(") open--;
+    return this.#tokens.words[open - 1] === "PARTITION";
   }
 
   #readColumns(open: number): boolean[] {

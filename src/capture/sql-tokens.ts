@@ -9,6 +9,12 @@ export const PARAMETER = 5;
 /** A single character of punctuation, or `->`, `->>`, `#>`, `#>>`. */
 export const PUNCTUATION = 6;
 
+/**
+ * Whose rules to read a statement by, where the dialects disagree: `mysql` (and MariaDB) has backslash escapes and `#` comments,
+ * `standard` (SQLite, PostgreSQL) has neither. Undefined: whatever follows from the statement itself, or nothing.
+ */
+export type SqlDialect = "mysql" | "standard" | undefined;
+
 /** A statement cut into tokens; parallel arrays, since a bulk insert has tens of thousands of them. */
 export interface SqlTokens {
   readonly text: string;
@@ -35,9 +41,9 @@ const TYPE_TAIL = new Set(["PRECISION", "VARYING", "WITH", "WITHOUT", "TIME", "Z
  * dialects disagree on where a string ends, the tokens end there (`isComplete` is false): a wrong guess would turn
  * literals into identifiers, which are shown.
  */
-export function tokenizeSql(text: string, maxChars: number): SqlTokens {
+export function tokenizeSql(text: string, maxChars: number, dialect: SqlDialect): SqlTokens {
   const length = Math.min(text.length, maxChars);
-  const tokenizer = new Tokenizer(text, length);
+  const tokenizer = new Tokenizer(text, length, dialect);
   while (tokenizer.next());
   return {
     text,
@@ -61,13 +67,15 @@ class Tokenizer {
   isLost = false;
   readonly #text: string;
   readonly #length: number;
+  readonly #dialect: SqlDialect;
   #at = 0;
   #sawDollar = false;
   #inExecutableComment = false;
 
-  constructor(text: string, length: number) {
+  constructor(text: string, length: number, dialect: SqlDialect) {
     this.#text = text;
     this.#length = length;
+    this.#dialect = dialect;
   }
 
   #code(at: number): number {
@@ -117,7 +125,8 @@ class Tokenizer {
         if (isIdentifierStart(after)) return this.#push(PARAMETER, this.#endOfName(at + 1), "");
         break;
       case 45: // -
-        if (after === 45) return this.#lineComment();
+        // MySQL wants white space behind it: there, 5--1 is 6.
+        if (after === 45 && (this.#dialect !== "mysql" || this.#code(at + 2) <= 32)) return this.#lineComment();
         if (after === 62) return this.#push(PUNCTUATION, at + (this.#code(at + 2) === 62 ? 3 : 2), "->");
         break;
       case 47: // /
@@ -130,8 +139,13 @@ class Tokenizer {
         }
         break;
       case 35: // # begins a comment in MySQL, and is an operator in PostgreSQL
+        if (this.#dialect === "mysql") return this.#lineComment();
         if (after === 62) return this.#push(PUNCTUATION, at + (this.#code(at + 2) === 62 ? 3 : 2), "->");
-        if (after !== 45 && after !== 61 && this.#isLineStart(at)) return this.#lineComment();
+        if (this.#dialect === undefined && after !== 45 && after !== 61) {
+          if (this.#isLineStart(at)) return this.#lineComment();
+          // A comment hides placeholders, and an operator shows literals.
+          if (!this.#text.includes("$1")) return this.#lose();
+        }
         break;
     }
     return this.#push(PUNCTUATION, at + 1, String.fromCharCode(c));
@@ -184,14 +198,18 @@ class Tokenizer {
     this.#at = start;
     const text = this.#text;
     const mark = String.fromCharCode(quote);
-    const kind = quote === 34 ? QUOTED : STRING;
+    // In MySQL a name only in ANSI_QUOTES mode, which no statement tells.
+    const kind = quote === 34 && this.#dialect !== "mysql" ? QUOTED : STRING;
     for (let i = text.indexOf(mark, from); i !== -1 && i < this.#length; i = text.indexOf(mark, i + 1)) {
       let backslashes = 0;
       while (i - backslashes > from && text.charCodeAt(i - backslashes - 1) === 92) backslashes++;
       if (backslashes % 2 === 1) {
         // An escaped quote in MySQL and in E'...', the end of the string in standard SQL.
-        if (hasEscapes || (this.hasBackticks && !this.#sawDollar)) continue;
-        if (!this.#sawDollar || this.hasBackticks) break;
+        if (hasEscapes || this.#dialect === "mysql") continue;
+        if (this.#dialect === undefined) {
+          if (this.hasBackticks && !this.#sawDollar) continue;
+          if (!this.#sawDollar || this.hasBackticks) break;
+        }
       }
       if (text.charCodeAt(i + 1) === quote) {
         i++;
@@ -199,6 +217,11 @@ class Tokenizer {
       }
       return this.#push(kind, i + 1, "");
     }
+    return this.#lose();
+  }
+
+  /** Nobody knows what follows. */
+  #lose(): true {
     this.isLost = true;
     return this.#push(STRING, this.#length, "");
   }
@@ -210,8 +233,7 @@ class Tokenizer {
       if (text.charCodeAt(i + 1) !== quote) return this.#push(QUOTED, i + 1, "");
       i++;
     }
-    this.isLost = true;
-    return this.#push(STRING, this.#length, "");
+    return this.#lose();
   }
 
   /** SQL Server quotes names in brackets; elsewhere they hold an array index. */
@@ -240,8 +262,7 @@ class Tokenizer {
       const tag = this.#text.slice(at, end + 1);
       const close = this.#text.indexOf(tag, end + 1);
       if (close !== -1 && close + tag.length <= this.#length) return this.#push(STRING, close + tag.length, "");
-      this.isLost = true;
-      return this.#push(STRING, this.#length, "");
+      return this.#lose();
     }
     return end > at + 1 ? this.#push(PARAMETER, end, "") : this.#push(PUNCTUATION, at + 1, "$");
   }

@@ -3,7 +3,7 @@ import type { SensitiveNames } from "./names.ts";
 import type { Redactor } from "./redactor.ts";
 import { bindSql, type SqlBindings } from "./sql-bindings.ts";
 import { summarizeSql } from "./sql-summary.ts";
-import { NUMBER, STRING, tokenizeSql, type SqlTokens } from "./sql-tokens.ts";
+import { NUMBER, STRING, tokenizeSql, type SqlDialect, type SqlTokens } from "./sql-tokens.ts";
 
 /** What may be told about a statement, and which of its parameters may not. Never changes once made. */
 export interface SqlStatement {
@@ -14,8 +14,10 @@ export interface SqlStatement {
   readonly operation: string;
   /** `db.query.text`: unchanged when it holds no literal, otherwise every literal is `?`; within the byte budget. */
   readonly text: string;
-  /** Distinct placeholders seen. */
+  /** Distinct placeholders seen, with or without a name. */
   readonly parameterCount: number;
+  /** Names of the placeholders that have one, without sigil, in the order of the text. */
+  readonly parameterNames: readonly string[];
   /** Whether the value of a parameter may not be shown: by position, from 0, for `$1` and `?`; by name, with or
    *  without its sigil, for `:name` and `@name`. */
   isSensitiveParameter(index: number | string): boolean;
@@ -28,8 +30,9 @@ export function describeSql(
   redactor: Redactor,
   maxBytes: number,
   maxChars: number,
+  dialect?: SqlDialect,
 ): SqlStatement {
-  const tokens = tokenizeSql(text, maxChars);
+  const tokens = tokenizeSql(text, maxChars, dialect);
   const { summary, operation } = summarizeSql(tokens);
   const bindings = bindSql(tokens, names);
   const shown = withoutLiterals(tokens, bindings, redactor);
@@ -46,6 +49,7 @@ class DescribedSql implements SqlStatement {
   readonly operation: string;
   readonly text: string;
   readonly parameterCount: number;
+  readonly parameterNames: readonly string[];
   readonly #positions: readonly boolean[];
   readonly #names: ReadonlyMap<string, boolean>;
   readonly #hidesUnknown: boolean;
@@ -55,6 +59,7 @@ class DescribedSql implements SqlStatement {
     this.operation = operation;
     this.text = text;
     this.parameterCount = bindings.count;
+    this.parameterNames = [...bindings.names.keys()];
     this.#positions = bindings.positions;
     this.#names = bindings.names;
     this.#hidesUnknown = bindings.hidesUnknown;
