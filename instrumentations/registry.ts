@@ -54,6 +54,18 @@ export const registry: readonly RegistryEntry[] = [
     load: () => loadChunk("./instrumentations/kafkajs.js"),
   },
   {
+    name: "memcached",
+    startsAtOnce: false,
+    modules: [{ name: "memcached", versions: ">=2.2 <3", file: "lib/memcached.js" }],
+    load: () => loadChunk("./instrumentations/memcached.js"),
+  },
+  {
+    name: "memjs",
+    startsAtOnce: false,
+    modules: [{ name: "memjs", versions: ">=1 <2", file: "lib/memjs/memjs.js" }],
+    load: () => loadChunk("./instrumentations/memjs.js"),
+  },
+  {
     name: "pg",
     startsAtOnce: false,
     modules: [
