@@ -30,8 +30,10 @@ import {
   startExchange,
   takeResendCount,
   watchConnection,
+  watchEventStream,
   watchUnread,
 } from "./shared/http-client.ts";
+import { isEventStream } from "./shared/http-watch.ts";
 
 /*
  * node:http and node:https as clients: `request`, `get`, `new ClientRequest`, and all that is built on them (axios, got,
@@ -96,7 +98,7 @@ function createBegin(kit: Kit): Begin {
       const array = headers === undefined ? undefined : new HeaderArray(headers);
       const host = array === undefined ? request.getHeader("host") : array.get("host");
       const origins = request.protocol === "https:" ? secure : plain;
-      const origin = origins.get(host === undefined ? request.host : String(host));
+      const origin = proxied(request.path) ?? origins.get(host === undefined ? request.host : String(host));
       const call = beginOperation(bound, request, [origin, array]);
       exchanges.set(request, call === undefined ? null : call.state);
       return array === undefined ? undefined : array.items;
@@ -105,6 +107,15 @@ function createBegin(kit: Kit): Begin {
       return headers;
     }
   };
+}
+
+/** Through a proxy a request names its server in its target (RFC 9112, 3.2.2); the connection is the proxy's. */
+const proxiedOrigins = new Origins("");
+
+function proxied(target: string): Origin | undefined {
+  if (target.startsWith("/")) return undefined;
+  const url = /^https?:\/\/[^/?#]+/i.exec(target)?.[0];
+  return url === undefined ? undefined : proxiedOrigins.get(url);
 }
 
 function createOperation(kit: Kit): Operation<undefined, HttpExchange> {
@@ -365,6 +376,7 @@ class HttpExchange extends ClientExchange implements BodyObserver {
     const coding = findHeader(rawHeaders, "content-encoding");
     this.responseBody = createBodyRecorder(this.responseContentType, coding, this.capture);
     observeBody(response, this);
+    if (isEventStream(this.responseContentType)) watchEventStream(this.call);
   }
 
   private onError(error: unknown): void {

@@ -31,8 +31,10 @@ import {
   startExchange,
   takeResendCount,
   watchConnection,
+  watchEventStream,
   watchUnread,
 } from "./shared/http-client.ts";
+import { isEventStream } from "./shared/http-watch.ts";
 
 /*
  * undici, and the `fetch` Node builds on its own copy of it: both publish the same diagnostics channels. Every request that
@@ -304,6 +306,7 @@ class UndiciExchange extends ClientExchange {
     this.responseContentType = findHeader(listed, "content-type");
     const encoding = findHeader(listed, "content-encoding");
     this.responseBody = createBodyRecorder(this.responseContentType, encoding, capture);
+    if (isEventStream(this.responseContentType)) watchEventStream(call);
   }
 
   onChunk(chunk: unknown): void {

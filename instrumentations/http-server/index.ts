@@ -1,7 +1,7 @@
 import { subscribe } from "node:diagnostics_channel";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import type { Exception, TextMapGetter } from "@opentelemetry/api";
+import type { Exception } from "@opentelemetry/api";
 import type { Capture } from "../../src/capture/capture.ts";
 import { errorMessage, errorType } from "../../src/instrumentation/errors.ts";
 import { defineInstrumentation, type Instrumentation } from "../../src/instrumentation/instrumentation.ts";
@@ -16,7 +16,9 @@ import {
   HTTP_RESPONSE_BODY_SIZE,
   HTTP_RESPONSE_HEADER_PREFIX,
   TRACEKIT_HTTP_ABORTED,
+  TRACEKIT_HTTP_STREAMING,
 } from "../../src/semconv/attributes.ts";
+import { now } from "../../src/trace/clock.ts";
 import { ROOT_CONTEXT } from "../../src/trace/context.ts";
 import { KIND_SERVER } from "../../src/trace/tracer.ts";
 import { createHiddenSlot } from "../shared/hidden-slot.ts";
@@ -37,10 +39,13 @@ import {
   REQUEST_BODY,
   RESPONSE_BODY,
 } from "../shared/http-bodies.ts";
+import { EVENT_STREAM_MILLIS, isEventStream, watch } from "../shared/http-watch.ts";
 import { recordTarget } from "../shared/request-target.ts";
 import { findServerRequest, registerServerRequest, type ServerRequest } from "../shared/server-request.ts";
 import { ConnectionAttributes, RequestHeaders } from "./connection.ts";
 import { Endpoints } from "./endpoints.ts";
+import { rawHeadersGetter } from "./raw-headers.ts";
+import { watchUpgrades } from "./upgrades.ts";
 
 /*
  * node:http and node:https servers: one span a request, from Node's own diagnostics channels.
@@ -49,8 +54,8 @@ import { Endpoints } from "./endpoints.ts";
  * when the server closed the connection (`error.type` is the error it was destroyed with, else `connection_closed`). It has
  * not when the client left, whatever that looks like from here: end of stream, reset, broken pipe, half a request.
  *
- * Known limitations: `upgrade` and CONNECT requests that a listener takes over are no requests to these channels, and get
- * no span; nor do those the parser refuses. A body that is compressed has a size and no content. HTTP/2 is not covered.
+ * Known limitations: requests the parser refuses get no span. A stream of events whose beginning is only flushed headers is
+ * one only with its first event. For upgrades see `upgrades.ts`, for HTTP/2 `../http2/`.
  */
 
 const CLOSED_BY_SERVER = "connection_closed";
@@ -68,6 +73,7 @@ const httpServer: Instrumentation = defineInstrumentation({
   start(kit) {
     const bound = kit.bind(describeRequests(kit));
     let isPatched = false;
+    watchUpgrades(kit);
 
     subscribe("http.server.request.start", (message) => {
       if (!kit.owner.enabled) return;
@@ -295,6 +301,19 @@ class RequestInProgress implements ServerRequest, BodyObserver {
     }
   }
 
+  /** Its span ends with the stream of events, or some seconds later while that goes on. */
+  private watchEventStream(): void {
+    const until = now() + EVENT_STREAM_MILLIS;
+    watch({
+      isOver: () => this.call === undefined,
+      isDue: (time) => time >= until,
+      end: () => {
+        this.call?.span.attribute(TRACEKIT_HTTP_STREAMING, true);
+        this.end(COMPLETE);
+      },
+    });
+  }
+
   /** With the first chunk the headers are settled: they are in their final text, or in the map it will be made from. */
   private startResponseBody(chunk: unknown): BodyRecorder {
     const { response } = this;
@@ -310,6 +329,7 @@ class RequestInProgress implements ServerRequest, BodyObserver {
     }
     // Without a type a string is text all the same.
     this.responseType = type === undefined && typeof chunk === "string" ? "text/plain" : asText(type);
+    if (isEventStream(this.responseType)) this.watchEventStream();
     return createBodyRecorder(this.responseType, asText(encoding), this.capture);
   }
 }
@@ -320,7 +340,7 @@ function asText(value: unknown): string | undefined {
 
 function watchResponseBodies(kit: Kit): void {
   const { prototype } = process.getBuiltinModule("node:http").ServerResponse;
-  const watch = (original: (...args: any[]) => any) =>
+  const watchBody = (original: (...args: any[]) => any) =>
     function (this: ServerResponse, chunk: unknown, encoding: unknown): unknown {
       const incoming = this.req as IncomingMessage | undefined;
       if (incoming !== undefined && chunk !== undefined && chunk !== null && typeof chunk !== "function") {
@@ -329,8 +349,8 @@ function watchResponseBodies(kit: Kit): void {
       // Callers may count their arguments, and so may whoever has patched this method before.
       return Reflect.apply(original, this, arguments);
     };
-  kit.wrap(prototype, "write", watch);
-  kit.wrap(prototype, "end", watch);
+  kit.wrap(prototype, "write", watchBody);
+  kit.wrap(prototype, "end", watchBody);
 }
 
 /** One socket, and its requests whose response is not complete. */
@@ -374,20 +394,3 @@ function connectionOf(socket: Socket): Connection {
 function onClose(this: Socket): void {
   connections.get(this)?.close();
 }
-
-const rawHeadersGetter: TextMapGetter<readonly string[]> = {
-  keys: (rawHeaders) => rawHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase()),
-  get(rawHeaders, key) {
-    const wanted = key.toLowerCase();
-    let found: string | string[] | undefined;
-    for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
-      const name = rawHeaders[index] as string;
-      if (name.length !== wanted.length || (name !== wanted && name.toLowerCase() !== wanted)) continue;
-      const value = rawHeaders[index + 1] as string;
-      if (found === undefined) found = value;
-      else if (typeof found === "string") found = [found, value];
-      else found.push(value);
-    }
-    return found;
-  },
-};

@@ -16,6 +16,7 @@ import {
   SERVER_PORT,
   TRACEKIT_HTTP_ABORTED,
   TRACEKIT_HTTP_PHASE_PREFIX,
+  TRACEKIT_HTTP_STREAMING,
   URL_FULL,
 } from "../../src/semconv/attributes.ts";
 import { AttributeBlock } from "../../src/trace/attributes.ts";
@@ -24,6 +25,7 @@ import type { TraceContext } from "../../src/trace/context.ts";
 import { createHiddenSlot } from "./hidden-slot.ts";
 import { OTHER_METHOD, OTHER_METHOD_NAME } from "./http-attributes.ts";
 import { type BodyRecorder, REQUEST_BODY, RESPONSE_BODY } from "./http-bodies.ts";
+import { EVENT_STREAM_MILLIS, watch } from "./http-watch.ts";
 
 /* What the clients of node:http and undici have in common: an exchange, seen as points in time and what was learnt at them. */
 
@@ -352,14 +354,6 @@ function withoutHash(url: URL): string {
 
 /** An unread response is given up on when nothing has moved for this long. */
 const UNREAD_MILLIS = 3000;
-const SWEEP_MILLIS = 1000;
-
-// The application may replace the global timers, in its tests for instance.
-const { setInterval, clearInterval } = globalThis;
-
-const unread = new Set<OperationCall<ClientExchange>>();
-let sweeper: NodeJS.Timeout | undefined;
-let watchesExit = false;
 
 /**
  * Nobody has read this response for as much as the client buffers, and perhaps nobody ever will: its end would never come.
@@ -371,32 +365,31 @@ export function watchUnread(call: OperationCall<ClientExchange>): void {
   exchange.lastChunkAt = now();
   if (exchange.isWatched) return;
   exchange.isWatched = true;
-  unread.add(call);
-  sweeper ??= setInterval(sweep, SWEEP_MILLIS).unref();
-  if (watchesExit) return;
-  watchesExit = true;
-  // Before the exporter's own: that sends what has ended by then.
-  process.prependListener("exit", endAllUnread);
-}
-
-function sweep(): void {
-  const limit = now() - UNREAD_MILLIS;
-  for (const call of unread) {
-    if (call.isSettled) unread.delete(call);
-    else if (call.state.lastChunkAt < limit) endUnread(call);
-  }
-  if (unread.size > 0) return;
-  clearInterval(sweeper);
-  sweeper = undefined;
-}
-
-function endAllUnread(): void {
-  for (const call of unread) endUnread(call);
+  watch({
+    isOver: () => call.isSettled,
+    isDue: (time) => exchange.lastChunkAt < time - UNREAD_MILLIS,
+    end: () => endUnread(call),
+  });
 }
 
 /** The span of a watched response ends, as of the last chunk that arrived. */
 export function endUnread(call: OperationCall<ClientExchange>): void {
-  unread.delete(call);
   call.endMillis = call.state.lastChunkAt;
   call.succeed();
+}
+
+/** Its headers are those of an event stream: the span ends with that, or some seconds later while it goes on. */
+export function watchEventStream(call: OperationCall<ClientExchange>): void {
+  const exchange = call.state;
+  const until = now() + EVENT_STREAM_MILLIS;
+  exchange.lastChunkAt = now();
+  exchange.isWatched = true;
+  watch({
+    isOver: () => call.isSettled,
+    isDue: (time) => time >= until,
+    end() {
+      call.span.attribute(TRACEKIT_HTTP_STREAMING, true);
+      call.succeed();
+    },
+  });
 }

@@ -87,6 +87,12 @@ const handlers = {
     response.setHeader("location", "https://user:s3cr3t-pw@example.com/?token=s3cr3t-location");
     request.on("end", () => response.end(JSON.stringify({ password: "s3cr3t-answer", ok: true })));
   },
+  stream(request, response) {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write('data: event 1\n\ndata: {"password":"s3cr3t-event"}\n\n');
+    const timer = setInterval(() => response.write("data: more\n\n"), 100);
+    response.on("close", () => clearInterval(timer));
+  },
   hang() {},
   partial(request, response) {
     response.setHeader("content-type", "text/plain");
@@ -152,7 +158,14 @@ function handle(request, response) {
 }
 
 const server = http.createServer(handle);
-server.on("upgrade", (request, socket) => socket.end("HTTP/1.1 101 Switching Protocols\r\n\r\n"));
+server.on("upgrade", (request, socket) => {
+  if (request.url === "/left") return socket.destroy();
+  socket.cork();
+  if (request.url === "/refused") socket.write("HTTP/1.1 503 Service Unavailable\r\n");
+  else socket.write("HTTP/1.1 101 Switching Protocols\r\nX-Request-ID: up-1\r\n\r\n");
+  socket.end("\r\n");
+});
+server.on("connect", (request, socket) => socket.end("HTTP/1.1 200 Connection established\r\n\r\n"));
 server.listen(0, "127.0.0.1", () => console.log(`listening ${server.address().port}`));
 
 const [key, cert] = process.argv.slice(2);

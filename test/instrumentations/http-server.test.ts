@@ -508,10 +508,55 @@ describe("a span ends once", () => {
     expect((await spanOf("/echo/continued")).attributes["http.response.status_code"]).toBe(201);
   });
 
-  test("and an upgrade has none: it is no request to Node's channels", async () => {
-    const answer = await exchange(get("/upgraded", "Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+  test("with the answer to an upgrade, which needs no response of Node's", async () => {
+    const answer = await exchange(get("/upgraded?token=s3cr3t-upgrade", "Connection: Upgrade\r\nUpgrade: test\r\n"));
     expect(answer).toContain("101 Switching Protocols");
-    expect(await spansOf("/upgraded")).toEqual([]);
+    const { name, attributes, status } = await spanOf("/upgraded");
+    expect([name, status.code]).toEqual(["GET", "UNSET"]);
+    expect(attributes).toMatchObject({
+      "url.query": "token=REDACTED",
+      "http.response.status_code": 101,
+      "http.response.header.x-request-id": ["up-1"],
+      "server.address": "shop.example",
+      "network.peer.address": "127.0.0.1",
+    });
+  });
+
+  test.each([
+    ["refused", 503, "ERROR", undefined],
+    ["left", undefined, "UNSET", true],
+  ])("with an upgrade that is %s", async (what, code, status, isAborted) => {
+    await exchange(get(`/${what}`, "Connection: Upgrade\r\nUpgrade: test\r\n"));
+    const span = await spanOf(`/${what}`);
+    expect(span.status.code).toBe(status);
+    expect(span.attributes["http.response.status_code"]).toBe(code);
+    expect(span.attributes["tracekit.http.aborted"]).toBe(isAborted);
+  });
+
+  test("with the answer to CONNECT", async () => {
+    await exchange("CONNECT elsewhere.test:443 HTTP/1.1\r\nHost: elsewhere.test:443\r\n\r\n");
+    const { name, attributes } = await spanOf("elsewhere.test:443");
+    expect(name).toBe("CONNECT");
+    expect(attributes).toMatchObject({ "http.response.status_code": 200 });
+  });
+
+  test("of an event stream while that goes on, with the events that were sent by then", async () => {
+    const socket = connect(port, "127.0.0.1");
+    socket.write(get("/stream"));
+    await untilReceived(socket, "event 1");
+    const path = "/stream";
+    const [span] = await receiver
+      .waitForSpans((spans) => spans.some(({ attributes }) => attributes["url.path"] === path))
+      .then((spans) => spans.filter(({ attributes }) => attributes["url.path"] === path));
+    expect(span?.attributes).toMatchObject({
+      "http.response.status_code": 200,
+      "tracekit.http.streaming": true,
+      "http.response.body.content": expect.stringMatching(/^data: event 1\n\ndata: \{"password":"REDACTED"\}/),
+    });
+    expect(span?.attributes).not.toHaveProperty("tracekit.http.aborted");
+    await untilReceived(socket, "data: ");
+    socket.destroy();
+    expect(await spansOf(path)).toHaveLength(1);
   });
 
   test("whatever clients do: pipelines, keep-alive and random aborts lose and double nothing", async () => {
