@@ -88,6 +88,8 @@ export const TRACEKIT_HTTP_RESPONSE_BODY_PARTS = "tracekit.http.response.body.pa
 export const TRACEKIT_HTTP_STREAMING = "tracekit.http.streaming";
 export const TRACEKIT_MESSAGING_BODY_CONTENT = "tracekit.messaging.body.content";
 export const TRACEKIT_MESSAGING_DELIVERY_ATTEMPT = "tracekit.messaging.delivery_attempt";
+/** What became of a consumed message: "ack", "reject" (for good) or "requeue". */
+export const TRACEKIT_MESSAGING_OUTCOME = "tracekit.messaging.outcome";
 export const TRACEKIT_MESSAGING_QUEUE_TIME = "tracekit.messaging.queue_time_ms";
 export const TRACEKIT_MESSAGING_RECEIVERS = "tracekit.messaging.receivers";
 export const TRACEKIT_MQTT_DUPLICATE = "tracekit.mqtt.dup";
