@@ -20,7 +20,8 @@ export interface DatabaseContract {
   readonly code: string;
   /** What to install for each run; `{}`: what the repository has, or Node brings. The last one runs as CommonJS, too. */
   readonly installs: ReadonlyArray<Readonly<Record<string, string>>>;
-  /** For the application; asked for each run, so that each has a database of its own. */
+  /** For the application, beside VERSIONS, which is the install as JSON; asked for each run, so that each has a database of
+   *  its own. */
   env(): Record<string, string>;
   /** `db.system.name`. */
   readonly system: string;
@@ -82,7 +83,7 @@ export function databaseContract(
   ): Promise<ScenarioRun> => {
     const libraries = Object.keys(install).length === 0 ? undefined : await installLibraries(install);
     const { code, timeoutMillis = 60_000 } = contract;
-    const env = { ...contract.env(), ...options.env };
+    const env = { VERSIONS: JSON.stringify(install), ...contract.env(), ...options.env };
     return runScenarios(receiver, { code, libraries, timeoutMillis, ...options, env });
   };
 
