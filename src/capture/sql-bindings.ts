@@ -317,7 +317,8 @@ class Binder {
     } else if (this.#expectsColumns && this.#isInInsert() && this.#isColumnList(at)) {
       this.#insertColumns = this.#readColumns(at);
       this.#expectsColumns = false;
-      this.#frames.push(this.#newFrame("expression", newTerm(), undefined));
+      // Slots, not an expression: what is in double quotes here is a name.
+      this.#frames.push(this.#newFrame("slots", newTerm(), undefined));
     } else {
       const isCondition =
         frame.mode === "conditions" && (CONDITION_CLAUSES.has(before) || ["AND", "OR", "NOT", "("].includes(before));

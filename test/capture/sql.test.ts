@@ -94,6 +94,7 @@ describe("the text", () => {
     "SELECT url FROM urls WHERE id = $1",
     "INSERT INTO t (a, b1) VALUES (?, ?) -- plain comment",
     'SELECT "a" FROM "t" WHERE "t"."a" = $1 AND "b" = "c"',
+    'INSERT INTO t ("a","b")values($1,$2)',
     "/*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/ SELECT a FROM t",
     "SELECT a::text, t1.b2, NULL, TRUE FROM t1 WHERE x = ANY($1::int[])",
   ])("stays when it holds no literal: %s", (sql) => expect(capture.sql(sql).text).toBe(sql));
