@@ -290,7 +290,11 @@ function declareTransactionSpans({ run, spansIn }: TracedDatabase): void {
     expect({ others, isInside }).toEqual({ others: [], isInside: children.map(() => true) });
     return {
       outcome: span?.attributes["tracekit.db.transaction_outcome"],
-      names: children.map(({ name }) => name.replace(/^START TRANSACTION.*|^BEGIN.*/, "BEGIN")),
+      names: children.map(({ name }) =>
+        name
+          .replace(/^(?:START TRANSACTION|BEGIN).*/i, "BEGIN")
+          .replace(/^(?:commit|rollback)$/, (word) => word.toUpperCase()),
+      ),
       status: span?.status.code ?? "",
     };
   };
