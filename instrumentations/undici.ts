@@ -35,6 +35,7 @@ import {
   watchUnread,
 } from "./shared/http-client.ts";
 import { isEventStream } from "./shared/http-watch.ts";
+import { onSocketConnect } from "./shared/sockets.ts";
 
 /*
  * undici, and the `fetch` Node builds on its own copy of it: both publish the same diagnostics channels. Every request that
@@ -154,16 +155,7 @@ class RequestTracer {
 
   private patchSockets(): void {
     this.patchSockets = () => {};
-    const onConnect = (socket: Socket): void => this.onConnect(socket);
-    this.kit.wrap(
-      process.getBuiltinModule("node:net").Socket.prototype,
-      "connect",
-      (original) =>
-        function (this: Socket): unknown {
-          onConnect(this);
-          return Reflect.apply(original, this, arguments);
-        },
-    );
+    onSocketConnect((socket) => this.onConnect(socket));
   }
 
   /** Any socket of the process. */

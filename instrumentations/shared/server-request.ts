@@ -21,12 +21,18 @@ export function registerServerRequest(incoming: object, request: ServerRequest):
   slot.set(incoming, request);
 }
 
-/** The recorded request behind an `http.IncomingMessage`, while its span is open. */
+/** The recorded request behind an `http.IncomingMessage`, or HTTP/2's like, while its span is open. */
 export function findServerRequest(incoming: object): ServerRequest | undefined {
   // Handlers can be called with anything, in an application's own tests for one.
   if (typeof incoming !== "object" || incoming === null) return undefined;
-  const request = slot.get(incoming);
+  const request = slot.get(incoming) ?? slotOfStream(incoming);
   return request?.call === undefined ? undefined : request;
+}
+
+/** HTTP/2's requests are made for one of several listeners; their stream is the same for all. */
+function slotOfStream(incoming: { readonly stream?: unknown }): ServerRequest | undefined {
+  const { stream } = incoming;
+  return typeof stream === "object" && stream !== null ? slot.get(stream) : undefined;
 }
 
 /** The route that matched; the last one wins. */

@@ -1,0 +1,211 @@
+import diagnosticsChannel, { subscribe } from "node:diagnostics_channel";
+import type { EventEmitter } from "node:events";
+import type { ClientHttp2Session, Http2Session, Http2Stream } from "node:http2";
+import type { Socket } from "node:net";
+import { defineInstrumentation, type Instrumentation } from "../../src/instrumentation/instrumentation.ts";
+import type { Kit } from "../../src/instrumentation/kit.ts";
+import { sameShape } from "../../src/instrumentation/settlement.ts";
+import { ROOT_CONTEXT } from "../../src/trace/context.ts";
+import { offSocketConnect, onSocketConnect } from "../shared/sockets.ts";
+import { createRequestTracer } from "./client.ts";
+import { createStreamTracer } from "./server.ts";
+import { watchers } from "./streams.ts";
+
+/*
+ * node:http2, both sides: `session.request` makes a client's span, a server's `stream` event (and with it the compatibility
+ * API's `request`) a server's. What an `allowHTTP1` server gets over HTTP/1 is http-server's, what undici sends over HTTP/2
+ * is undici's.
+ *
+ * None of node:http2's classes is exported, so they are taken from a session that is made for that and goes nowhere. Node's
+ * channels (22.17, 24.2) come too late: a client's headers are final when they tell. And node:http2 takes 6 ms to load, so
+ * nothing is done before the application has loaded it and a socket connects, or a server of it gets its first connection.
+ *
+ * Known limitations: a pushed stream has no span of its own, on either side. The body of `respondWithFile` and
+ * `respondWithFD` is sent by Node's native part and not seen. What is made with `performServerHandshake`, or a connection
+ * handed to a server by hand, is traced once another server has had one.
+ */
+const http2: Instrumentation = defineInstrumentation({
+  name: "http2",
+  modules: [],
+  start(kit) {
+    let isPatched = false;
+    const patch = (): void => {
+      if (isPatched || !kit.owner.enabled) return;
+      isPatched = true;
+      try {
+        kit.tracing.run(ROOT_CONTEXT, patchStreams, undefined, [kit]);
+      } catch (error) {
+        kit.owner.disable("node:http2, first use", error);
+      }
+    };
+    subscribe("net.server.socket", (message) => {
+      if (isPatched) return;
+      const { server } = (message as { socket: { server?: { updateSettings?: unknown } } }).socket;
+      if (typeof server?.updateSettings === "function") patch();
+    });
+    onHttp2Loaded(() => {
+      const onConnect = (): void => {
+        if (!isHttp2Loaded()) return;
+        offSocketConnect(onConnect);
+        patch();
+      };
+      onSocketConnect(onConnect);
+    });
+  },
+});
+
+export default http2;
+
+/**
+ * Calls back when node:http2 loads. Where it has channels it asks for them at that time, by the one property of a public
+ * module that it reads then; before, at once: node:net is there already on the Nodes concerned (for node:http's agents).
+ */
+function onHttp2Loaded(action: () => void): void {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  const hasChannels = major > 24 || (major === 24 && minor >= 2) || (major === 22 && minor >= 17);
+  if (!hasChannels || isHttp2Loaded()) {
+    action();
+    return;
+  }
+  const original = diagnosticsChannel.channel;
+  const watching = sameShape(
+    function (this: unknown, name: string | symbol): unknown {
+      if (name === "http2.client.stream.created" && diagnosticsChannel.channel === watching) {
+        diagnosticsChannel.channel = original;
+        action();
+      }
+      return Reflect.apply(original, this, [name]);
+    },
+    original as (...args: unknown[]) => unknown,
+  ) as typeof diagnosticsChannel.channel;
+  diagnosticsChannel.channel = watching;
+}
+
+let seenModules = 0;
+
+/** Whether anyone has loaded node:http2; the list only grows. */
+function isHttp2Loaded(): boolean {
+  const { moduleLoadList } = process as unknown as { moduleLoadList: string[] };
+  if (moduleLoadList.length === seenModules) return false;
+  const isLoaded = moduleLoadList.includes("NativeModule internal/http2/core", seenModules);
+  if (!isLoaded) seenModules = moduleLoadList.length;
+  return isLoaded;
+}
+
+/** The classes of a client's session and stream, and those they share with a server's. */
+function findPrototypes(): { clientSession: any; session: any; stream: any } {
+  const { Duplex } = process.getBuiltinModule("node:stream");
+  const nowhere = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
+  const probe: ClientHttp2Session = process
+    .getBuiltinModule("node:http2")
+    .connect("http://localhost", { createConnection: () => nowhere });
+  probe.on("error", () => {});
+  const request = probe.request();
+  request.on("error", () => {});
+  const clientSession = Object.getPrototypeOf(probe) as object;
+  const stream = Object.getPrototypeOf(Object.getPrototypeOf(request)) as object;
+  probe.destroy();
+  nowhere.destroy();
+  return { clientSession, session: Object.getPrototypeOf(clientSession) as object, stream };
+}
+
+function patchStreams(kit: Kit): void {
+  const prototypes = findPrototypes();
+  const traceRequest = createRequestTracer(kit);
+  const traceStream = createStreamTracer(kit);
+
+  kit.wrap(
+    prototypes.clientSession,
+    "request",
+    (original) =>
+      function (this: ClientHttp2Session, headers: unknown, options: unknown): unknown {
+        return traceRequest(original, this, headers, options, arguments.length);
+      },
+  );
+  const parentOf = (prototype: object): EventEmitter => Object.getPrototypeOf(prototype) as EventEmitter;
+  const sessionParent = parentOf(prototypes.session);
+  kit.wrap(
+    prototypes.session,
+    "emit",
+    () =>
+      function (this: Http2Session, type: unknown, stream: unknown, headers: unknown): boolean {
+        // Looked up each time: `domain` replaces the one all emitters share.
+        const { emit } = sessionParent;
+        if (type !== "stream") return Reflect.apply(emit, this, arguments);
+        const context = traceStream(this, stream, headers);
+        if (context === undefined) return Reflect.apply(emit, this, arguments);
+        return kit.tracing.run(context, emit, this, [...(arguments as unknown as [string, ...unknown[]])]);
+      },
+  );
+
+  const streamParent = parentOf(prototypes.stream);
+  kit.wrap(
+    prototypes.stream,
+    "emit",
+    () =>
+      function (this: Http2Stream, type: unknown, value: unknown): boolean {
+        const { emit } = streamParent;
+        const watcher = watchers.get(this);
+        if (watcher === undefined || watcher === null) return Reflect.apply(emit, this, arguments);
+        watcher.onEvent(type, value);
+        const { context } = watcher;
+        if (context === undefined || context === kit.tracing.active()) return Reflect.apply(emit, this, arguments);
+        return kit.tracing.run(context, emit, this, [...(arguments as unknown as [string, ...unknown[]])]);
+      },
+  );
+  kit.wrap(
+    prototypes.stream,
+    "push",
+    (original) =>
+      function (this: Http2Stream, chunk: unknown, encoding: unknown): unknown {
+        const watcher = watchers.get(this);
+        if (watcher === null) return Reflect.apply(original, this, arguments);
+        if (watcher === undefined) {
+          if (chunk instanceof Uint8Array) traceStream.keepEarly(this, chunk);
+          return Reflect.apply(original, this, arguments);
+        }
+        if (chunk === null) watcher.onIncomingEnd();
+        else watcher.onIncoming(chunk, encoding);
+        const wantsMore = Reflect.apply(original, this, arguments);
+        if (wantsMore === false && chunk !== null) watcher.onPause();
+        return wantsMore;
+      },
+  );
+  kit.wrap(
+    prototypes.stream,
+    "_write",
+    (original) =>
+      function (this: Http2Stream, chunk: unknown, encoding: unknown): unknown {
+        watchers.get(this)?.onOutgoing(chunk, encoding);
+        return Reflect.apply(original, this, arguments);
+      },
+  );
+  kit.wrap(
+    prototypes.stream,
+    "_writev",
+    (original) =>
+      function (this: Http2Stream, chunks: ReadonlyArray<{ chunk: unknown; encoding: unknown }>): unknown {
+        const watcher = watchers.get(this);
+        if (watcher !== undefined && watcher !== null)
+          for (const { chunk, encoding } of chunks) watcher.onOutgoing(chunk, encoding);
+        return Reflect.apply(original, this, arguments);
+      },
+  );
+  const watchWish = (original: (...args: any[]) => unknown) =>
+    function (this: Http2Stream): unknown {
+      // Node itself calls both, once the stream is closed or the connection gone.
+      if (!this.closed && !isGone(this)) watchers.get(this)?.onWish();
+      return Reflect.apply(original, this, arguments);
+    };
+  kit.wrap(prototypes.stream, "close", watchWish);
+  kit.wrap(prototypes.stream, "destroy", watchWish);
+}
+
+function isGone(stream: Http2Stream): boolean {
+  try {
+    const socket = stream.session?.socket as Socket | undefined;
+    return socket === undefined || socket.destroyed;
+  } catch {
+    return true;
+  }
+}
