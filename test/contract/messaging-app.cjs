@@ -85,7 +85,7 @@ async function publisher(adapter) {
       where();
     });
   }
-  await adapter.own?.("publisher");
+  if (process.env.OWN === "true") await adapter.own?.("publisher");
   await send({ name: "end" });
   await adapter.close();
   const shapeOf = (fn) => [fn.name, fn.length, Object.keys(fn), Object.keys(fn.prototype ?? {})];
@@ -129,7 +129,7 @@ async function consumer(adapter) {
   }
 
   await adapter.consume(handle);
-  await adapter.own?.("consumer", (name, handler) => handlers.set(name, handler));
+  if (process.env.OWN === "true") await adapter.own?.("consumer", (name, handler) => handlers.set(name, handler));
   print("ready", []);
   await ended;
   const isDone = () => open === 0 && (adapter.redelivers !== true || attempts.get("failing handler") > 1);
