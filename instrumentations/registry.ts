@@ -10,7 +10,7 @@ import undici from "./undici.ts";
 export interface RegistryEntry {
   readonly name: string;
   readonly startsAtOnce: boolean;
-  readonly modules: ReadonlyArray<Pick<InstrumentedModule, "name" | "versions" | "file" | "format">>;
+  readonly modules: ReadonlyArray<Pick<InstrumentedModule, "name" | "versions" | "file" | "format" | "isOptional">>;
   readonly load: () => Instrumentation;
 }
 
@@ -50,10 +50,12 @@ export const registry: readonly RegistryEntry[] = [
     name: "ioredis",
     startsAtOnce: false,
     modules: [
+      { name: "ioredis", versions: ">=4.11 <5", file: "built/redis/index.js" },
+      { name: "ioredis", versions: ">=4.11 <5", file: "built/pipeline.js" },
       { name: "ioredis", versions: ">=5 <7", file: "built/Redis.js" },
-      { name: "ioredis", versions: ">=5 <7", file: "built/cluster/index.js" },
       { name: "ioredis", versions: ">=5 <7", file: "built/Pipeline.js" },
-      { name: "ioredis", versions: ">=5 <7", file: "built/DataHandler.js" },
+      { name: "ioredis", versions: ">=4.11 <7", file: "built/cluster/index.js" },
+      { name: "ioredis", versions: ">=4.11 <7", file: "built/DataHandler.js" },
     ],
     load: () => loadChunk("./instrumentations/ioredis.js"),
   },
@@ -65,6 +67,44 @@ export const registry: readonly RegistryEntry[] = [
       { name: "kafkajs", versions: ">=1.15 <3", file: "src/consumer/runner.js" },
     ],
     load: () => loadChunk("./instrumentations/kafkajs.js"),
+  },
+  {
+    name: "keyv",
+    startsAtOnce: false,
+    modules: [
+      { name: "keyv", versions: ">=4 <5", file: "src/index.js" },
+      { name: "keyv", versions: ">=5.0.0 <5.0.1", file: "dist/cjs/index.js" },
+      { name: "keyv", versions: ">=5.0.1 <6", file: "dist/index.cjs" },
+      { name: "keyv", versions: ">=5.0.1 <6", file: "dist/index.js", format: "module", isOptional: true },
+    ],
+    load: () => loadChunk("./instrumentations/keyv.js"),
+  },
+  {
+    name: "lru-cache",
+    startsAtOnce: false,
+    modules: [
+      { name: "lru-cache", versions: ">=7 <8", file: "index.js" },
+      { name: "lru-cache", versions: ">=7 <8", file: "index.mjs", format: "module", isOptional: true },
+      { name: "lru-cache", versions: ">=8 <11", file: "dist/cjs/index.js" },
+      { name: "lru-cache", versions: ">=8 <11", file: "dist/mjs/index.js", format: "module", isOptional: true },
+      { name: "lru-cache", versions: ">=10 <12", file: "dist/commonjs/index.js" },
+      { name: "lru-cache", versions: ">=10 <12", file: "dist/esm/index.js", format: "module", isOptional: true },
+      { name: "lru-cache", versions: ">=8 <11", file: "dist/cjs/index.min.js" },
+      { name: "lru-cache", versions: ">=8 <11", file: "dist/mjs/index.min.js", format: "module", isOptional: true },
+      { name: "lru-cache", versions: ">=10 <12", file: "dist/commonjs/index.min.js" },
+      { name: "lru-cache", versions: ">=10 <12", file: "dist/esm/index.min.js", format: "module", isOptional: true },
+      { name: "lru-cache", versions: ">=11 <12", file: "dist/commonjs/node/index.js" },
+      { name: "lru-cache", versions: ">=11 <12", file: "dist/esm/node/index.js", format: "module", isOptional: true },
+      { name: "lru-cache", versions: ">=11 <12", file: "dist/commonjs/node/index.min.js" },
+      {
+        name: "lru-cache",
+        versions: ">=11 <12",
+        file: "dist/esm/node/index.min.js",
+        format: "module",
+        isOptional: true,
+      },
+    ],
+    load: () => loadChunk("./instrumentations/lru-cache.js"),
   },
   {
     name: "memcached",
@@ -79,6 +119,18 @@ export const registry: readonly RegistryEntry[] = [
     load: () => loadChunk("./instrumentations/memjs.js"),
   },
   {
+    name: "mysql2",
+    startsAtOnce: false,
+    modules: [
+      { name: "mysql2", versions: ">=2 <3.11.5", file: "lib/connection.js" },
+      { name: "mysql2", versions: ">=3.11.5 <4", file: "lib/base/connection.js" },
+      { name: "mysql2", versions: ">=2 <3.11.5", file: "lib/pool.js" },
+      { name: "mysql2", versions: ">=3.11.5 <4", file: "lib/base/pool.js" },
+      { name: "mysql2", versions: ">=2 <4", file: "lib/commands/client_handshake.js" },
+    ],
+    load: () => loadChunk("./instrumentations/mysql2.js"),
+  },
+  {
     name: "pg",
     startsAtOnce: false,
     modules: [
@@ -87,6 +139,28 @@ export const registry: readonly RegistryEntry[] = [
       { name: "pg-pool", versions: ">=2 <4", file: "index.js" },
     ],
     load: () => loadChunk("./instrumentations/pg.js"),
+  },
+  {
+    name: "postgres",
+    startsAtOnce: false,
+    modules: [
+      { name: "postgres", versions: ">=3.0.1 <4", file: "cjs/src/query.js" },
+      { name: "postgres", versions: ">=3.0.1 <4", file: "src/query.js", format: "module" },
+      { name: "postgres", versions: ">=3.0.1 <4", file: "cjs/src/large.js" },
+      { name: "postgres", versions: ">=3.0.1 <4", file: "src/large.js", format: "module" },
+    ],
+    load: () => loadChunk("./instrumentations/postgres.js"),
+  },
+  {
+    name: "redis",
+    startsAtOnce: false,
+    modules: [
+      { name: "@redis/client", versions: ">=1.0.6 <2 || >=5 <7", file: "dist/lib/client/commands-queue.js" },
+      { name: "@redis/client", versions: ">=1.0.6 <2 || >=5 <7", file: "dist/lib/client/index.js" },
+      { name: "@redis/client", versions: ">=1.0.6 <2 || >=5 <7", file: "dist/lib/client/pub-sub.js" },
+      { name: "@redis/client", versions: ">=5 <7", file: "dist/lib/client/pool.js" },
+    ],
+    load: () => loadChunk("./instrumentations/redis.js"),
   },
   {
     name: "undici",

@@ -3,39 +3,27 @@ import { defineInstrumentation, type Instrumentation } from "../../src/instrumen
 import type { Kit } from "../../src/instrumentation/kit.ts";
 import type { Operation } from "../../src/instrumentation/operation.ts";
 import { settleByMethods } from "../../src/instrumentation/settlement.ts";
-import { beginOperation, type BoundOperation } from "../../src/instrumentation/trace-operation.ts";
-import {
-  DB_OPERATION_BATCH_SIZE,
-  DB_OPERATION_NAME,
-  DB_QUERY_TEXT,
-  DB_RESPONSE_STATUS_CODE,
-  TRACEKIT_DB_FAILED_COMMANDS,
-} from "../../src/semconv/attributes.ts";
+import { beginOperation, type BoundOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
+import { now } from "../../src/trace/clock.ts";
 import { KIND_CLIENT } from "../../src/trace/tracer.ts";
+import { batchOperation, type BatchState } from "../shared/redis-batches.ts";
 import {
-  addHits,
   type CommandRole,
   describeCall,
   describeReply,
-  itemsFound,
-  itemsWanted,
-  queryText,
   type RedisCommand,
   redisCommand,
 } from "../shared/redis-commands.ts";
-import type { Carrier } from "../shared/messaging.ts";
+import { recordRedisFailure, replyErrorCode } from "../shared/redis-failures.ts";
 import {
-  type Command,
-  connectionOf,
-  type DataHandler,
-  kCall,
-  nameNode,
-  type Pipeline,
-  recordRedisException,
-  recordRedisFailure,
-  type Redis,
-  replyErrorCode,
-} from "./library.ts";
+  isStreamRole,
+  isWorthTelling,
+  readsEntries,
+  Streams,
+  withContext,
+  withoutContext,
+} from "../shared/redis-streams.ts";
+import { type Command, connectionOf, type DataHandler, kCall, nameNode, type Pipeline, type Redis } from "./library.ts";
 import { PubSub } from "./pub-sub.ts";
 
 /*
@@ -56,14 +44,16 @@ import { PubSub } from "./pub-sub.ts";
  *   promise, only the synchronous part is seen: watching a promise others may hold could hide or invent a rejection.
  */
 
-const VERSIONS = ">=5 <7";
+const VERSIONS = ">=4.11 <7";
 
 const ioredis: Instrumentation = defineInstrumentation({
   name: "ioredis",
   modules: [
-    { name: "ioredis", versions: VERSIONS, file: "built/Redis.js", patch: patchRedis },
+    { name: "ioredis", versions: ">=4.11 <5", file: "built/redis/index.js", patch: patchRedis },
+    { name: "ioredis", versions: ">=4.11 <5", file: "built/pipeline.js", patch: patchPipeline },
+    { name: "ioredis", versions: ">=5 <7", file: "built/Redis.js", patch: patchRedis },
+    { name: "ioredis", versions: ">=5 <7", file: "built/Pipeline.js", patch: patchPipeline },
     { name: "ioredis", versions: VERSIONS, file: "built/cluster/index.js", patch: patchCluster },
-    { name: "ioredis", versions: VERSIONS, file: "built/Pipeline.js", patch: patchPipeline },
     { name: "ioredis", versions: VERSIONS, file: "built/DataHandler.js", patch: patchDataHandler },
   ],
 });
@@ -75,13 +65,16 @@ interface Shared {
   readonly command: BoundOperation<unknown, RedisCommand>;
   readonly batch: BoundOperation<unknown, BatchState>;
   readonly pubSub: PubSub;
+  readonly streams: Streams<Redis>;
   /** Pipelines that were sent: a cluster may send one again. */
   readonly sent: WeakSet<Pipeline>;
+  /** Scripts the server did not know, until the library sends their text: in the same tick, or never. */
+  readonly unknownScripts: UnknownScript[];
 }
 
-interface BatchState {
-  /** Goes along with the messages it publishes. */
-  carrier: Carrier | undefined;
+interface UnknownScript {
+  readonly call: OperationCall;
+  readonly command: Command;
 }
 
 const sharedByKit = new WeakMap<Kit, Shared>();
@@ -90,8 +83,16 @@ function sharedOf(kit: Kit): Shared {
   let shared = sharedByKit.get(kit);
   if (shared === undefined) {
     const pubSub = new PubSub(kit);
-    const batch = kit.bind(batchOperation(pubSub));
-    shared = { kit, command: kit.bind(commandOperation), batch, pubSub, sent: new WeakSet() };
+    const batch = kit.bind(batchOperation("ioredis pipeline", kit, connectionOf));
+    shared = {
+      kit,
+      command: kit.bind(commandOperation),
+      batch,
+      pubSub,
+      streams: new Streams("ioredis", kit, connectionOf),
+      sent: new WeakSet(),
+      unknownScripts: [],
+    };
     sharedByKit.set(kit, shared);
   }
   return shared;
@@ -211,27 +212,105 @@ function begin(shared: Shared, redis: Redis, command: Command, stream: unknown):
       if (isPipelined) return undefined;
       const description = redisCommand(command.name);
       if (kit.owner.enabled) start(shared, redis, command, description);
-      return description.role;
+      return isStreamRole(description.role) || description.role === "entries" ? undefined : description.role;
     }
     if (call !== null && call.self !== redis) nameNode(call, redis);
     if (isPipelined) return undefined;
     const { role } = redisCommand(command.name);
-    return role !== undefined && !pubSub.isOurs(command) ? role : undefined;
+    if (role === undefined || isStreamRole(role) || role === "entries") return undefined;
+    return pubSub.isOurs(command) ? undefined : role;
   } catch (error) {
     kit.owner.disable("sending a command", error);
     return undefined;
   }
 }
 
-function start({ command: bound, pubSub }: Shared, redis: Redis, command: Command, description: RedisCommand): void {
+function start(shared: Shared, redis: Redis, command: Command, description: RedisCommand): void {
+  const { command: bound, pubSub, streams, unknownScripts } = shared;
+  const { role } = description;
+  if (unknownScripts.length > 0 && continueScript(unknownScripts, command)) return;
   command[kCall] = null;
-  const call =
-    description.role === "publish"
-      ? pubSub.beginPublish(redis, command)
-      : beginOperation(bound, redis, command.args, description);
+  let call: OperationCall | undefined;
+  if (role === undefined) call = beginOperation(bound, redis, command.args, description);
+  else if (role === "publish") call = pubSub.beginPublish(redis, command);
+  else if (isStreamRole(role)) {
+    const begun = streams.begin(redis, role, command.args);
+    call = begun.call;
+    if (begun.carrier !== undefined) command.args = withContext(command.args, begun.carrier);
+  } else call = beginOperation(bound, redis, command.args, description);
+  if (readsEntries(role)) takeContextOut(command);
   if (call === undefined) return;
   command[kCall] = call;
-  settleByMethods(call, command, "resolve", "reject");
+  if (role === "receive") settleReceive(call, command);
+  else if (description.isStoredProcedure) settleScript(shared, call, command);
+  else settleByMethods(call, command, "resolve", "reject");
+}
+
+/** Before anything else looks at the reply. */
+function takeContextOut(command: Command): void {
+  const { resolve } = command;
+  command.resolve = (reply) => {
+    withoutContext(reply);
+    return resolve.call(command, reply);
+  };
+}
+
+function settleReceive(call: OperationCall, command: Command): void {
+  const { resolve, reject } = command;
+  command.resolve = (reply) => {
+    // The reply still has our fields: the application gets it, without them, right after.
+    if (isWorthTelling(call, reply)) call.succeed(reply);
+    return resolve.call(command, reply);
+  };
+  command.reject = (error) => {
+    const answer = reject.call(command, error);
+    call.fail(error);
+    return answer;
+  };
+}
+
+/** A script the server has forgotten is sent once more, as text: that is still the one call the application made. */
+function settleScript({ unknownScripts }: Shared, call: OperationCall, command: Command): void {
+  const { resolve, reject } = command;
+  command.resolve = (reply) => {
+    const answer = resolve.call(command, reply);
+    call.succeed(reply);
+    return answer;
+  };
+  command.reject = (error) => {
+    const answer = reject.call(command, error);
+    if (replyErrorCode(error) !== "NOSCRIPT" || scriptName(call.self, command.args[0]) === undefined) {
+      call.fail(error);
+      return answer;
+    }
+    call.endMillis = now();
+    const unknown = { call, command };
+    unknownScripts.push(unknown);
+    setImmediate(() => {
+      const index = unknownScripts.indexOf(unknown);
+      if (index === -1) return;
+      unknownScripts.splice(index, 1);
+      call.fail(error);
+    });
+    return answer;
+  };
+}
+
+/** Is this the text of a script the server did not know? Then its span goes on. */
+function continueScript(unknownScripts: UnknownScript[], command: Command): boolean {
+  const name = command.name.toLowerCase();
+  if (name !== "eval" && name !== "evalsha") return false;
+  const index = unknownScripts.findIndex(
+    ({ command: { args } }) =>
+      // The first is the hash or the text.
+      args.length === command.args.length && args.every((argument, at) => at === 0 || argument === command.args[at]),
+  );
+  const [unknown] = index === -1 ? [] : unknownScripts.splice(index, 1);
+  if (unknown === undefined) return false;
+  unknown.call.endMillis = undefined;
+  command[kCall] = unknown.call;
+  settleByMethods(unknown.call, command, "resolve", "reject");
+  return true;
 }
 
 /** Auto-pipelining queues here what its callers asked for, one by one and in their contexts. */
@@ -260,7 +339,8 @@ function beginPipeline(shared: Shared, pipeline: Pipeline): void {
     // The first `exec` of a transaction only queues EXEC; another one sends all of it.
     if (!kit.owner.enabled || pipeline._transactions > 0 || first === undefined || sent.has(pipeline)) return;
     sent.add(pipeline);
-    const state: BatchState = { carrier: undefined };
+    const isTransaction = redisCommand(first.name).role === "multi";
+    const state: BatchState = { kind: isTransaction ? "MULTI" : "PIPELINE", carrier: undefined };
     if (first[kCall] === undefined) {
       if (queue.length === 1) start(shared, redis, first, redisCommand(first.name));
       else {
@@ -269,6 +349,13 @@ function beginPipeline(shared: Shared, pipeline: Pipeline): void {
       }
     }
     pubSub.beforePipeline(pipeline, state.carrier);
+    for (const command of queue) {
+      const { role } = redisCommand(command.name);
+      if (command[kCall] !== undefined) continue;
+      if (role === "send" && state.carrier !== undefined && kit.options.redisStreamContext)
+        command.args = withContext(command.args, state.carrier);
+      else if (readsEntries(role)) takeContextOut(command);
+    }
   } catch (error) {
     kit.owner.disable("sending a pipeline", error);
   }
@@ -298,97 +385,4 @@ const commandOperation: Operation<unknown, RedisCommand> = {
 function scriptName({ scriptsSet }: Redis, sha: unknown): string | undefined {
   for (const name in scriptsSet) if (scriptsSet[name]?.sha === sha) return name;
   return undefined;
-}
-
-/** UTF-16 units after which a batch's text ends. */
-const MAX_BATCH_TEXT = 4096;
-
-/** Its arguments are the commands of a pipeline; its result is the list of `[error, reply]` it resolves to. */
-function batchOperation(pubSub: PubSub): Operation<unknown, BatchState> {
-  return {
-    title: "ioredis pipeline",
-    kind: KIND_CLIENT,
-    leaf: true,
-    start(span, call, capture) {
-      const queue = call.args as readonly Command[];
-      let size = 0;
-      let shared: string | undefined;
-      let text = "";
-      for (const { name, args } of queue) {
-        const command = redisCommand(name);
-        if (command.role === "multi" || command.role === "exec") continue;
-        size++;
-        if (size === 1) shared = command.name;
-        else if (shared !== command.name) shared = undefined;
-        if (text.length >= MAX_BATCH_TEXT) continue;
-        text += `${text === "" ? "" : "; "}${queryText(command, args, capture)}`;
-        if (text.length >= MAX_BATCH_TEXT) text += "; ...";
-      }
-      const kind = redisCommand(queue[0]?.name ?? "").role === "multi" ? "MULTI" : "PIPELINE";
-      span.name = shared === undefined ? kind : `${kind} ${shared}`;
-      span.attributeBlock(connectionOf(call.self).database);
-      span.attribute(DB_OPERATION_NAME, span.name);
-      // One command is no batch (semantic conventions, `db.operation.batch.size`).
-      if (size !== 1) span.attribute(DB_OPERATION_BATCH_SIZE, size);
-      if (text !== "") span.attribute(DB_QUERY_TEXT, text);
-    },
-    inject(call) {
-      const queue = call.args as readonly Command[];
-      if (queue.every(({ name }) => redisCommand(name).role !== "publish")) return;
-      call.state.carrier = pubSub.carrierOf(call.context, call.self);
-    },
-    finish(span, results, call) {
-      if (!Array.isArray(results)) return;
-      const tally = new Tally();
-      const queue = call.args as readonly Command[];
-      let execError: unknown;
-      results.forEach(([error, reply]: [unknown, unknown], index) => {
-        const isExec = queue[index]?.name.toLowerCase() === "exec";
-        if (isExec && error) execError = error;
-        else if (isExec && Array.isArray(reply)) {
-          reply.forEach((own, position) => {
-            tally.add(queue[index - reply.length + position], own instanceof Error ? own : undefined, own);
-          });
-        } else tally.add(queue[index], error, reply);
-      });
-      if (tally.wanted > 0) addHits(span, tally.hits, tally.wanted);
-      if (tally.failed > 0) span.attribute(TRACEKIT_DB_FAILED_COMMANDS, tally.failed);
-      if (execError !== undefined) {
-        if (tally.failed > 0) recordRedisException(span, tally.firstError, tally.firstFailed);
-        recordRedisFailure(span, execError);
-      } else if (tally.failed > 0 && tally.failed === results.length) {
-        recordRedisFailure(span, tally.firstError, tally.firstFailed);
-      } else if (tally.failed > 0) {
-        const code = replyErrorCode(tally.firstError);
-        if (code !== undefined) span.attribute(DB_RESPONSE_STATUS_CODE, code);
-        recordRedisException(span, tally.firstError, tally.firstFailed);
-      }
-    },
-    fail: (span, error) => recordRedisFailure(span, error),
-  };
-}
-
-/** What the commands of a batch came to. */
-class Tally {
-  hits = 0;
-  wanted = 0;
-  failed = 0;
-  firstError: unknown = undefined;
-  firstFailed: RedisCommand | undefined = undefined;
-
-  add(command: Command | undefined, error: unknown, reply: unknown): void {
-    if (command === undefined) return;
-    const description = redisCommand(command.name);
-    if (error) {
-      if (this.failed++ === 0) {
-        this.firstError = error;
-        this.firstFailed = description;
-      }
-      return;
-    }
-    const wanted = itemsWanted(description, command.args, reply);
-    if (wanted === 0) return;
-    this.wanted += wanted;
-    this.hits += itemsFound(description, reply);
-  }
 }

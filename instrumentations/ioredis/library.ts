@@ -1,18 +1,7 @@
-import type { RedisText } from "../shared/redis-commands.ts";
-import { errorPrefix, type RedisCommand, withoutArguments } from "../shared/redis-commands.ts";
-import { errorType } from "../../src/instrumentation/errors.ts";
-import type { OperationSpan } from "../../src/instrumentation/operation.ts";
 import type { OperationCall } from "../../src/instrumentation/trace-operation.ts";
-import {
-  DB_NAMESPACE,
-  DB_RESPONSE_STATUS_CODE,
-  DB_SYSTEM_NAME,
-  MESSAGING_SYSTEM,
-  NETWORK_TRANSPORT,
-  SERVER_ADDRESS,
-  SERVER_PORT,
-} from "../../src/semconv/attributes.ts";
-import { AttributeBlock } from "../../src/trace/attributes.ts";
+import { SERVER_ADDRESS, SERVER_PORT } from "../../src/semconv/attributes.ts";
+import type { RedisText } from "../shared/redis-commands.ts";
+import { describeConnection, type RedisConnection } from "../shared/redis-connection.ts";
 
 /*
  * As much of ioredis as is relied on here (4.x to 6.x), and what its objects say about the server. Its own types call most
@@ -79,34 +68,21 @@ export interface DataHandler {
   readonly redis: Redis;
 }
 
-/** What all spans of one connection share. */
-export interface Connection {
-  /** Address of the server as the application knows it. */
-  readonly host: string | undefined;
-  readonly database: AttributeBlock;
-  readonly broker: AttributeBlock;
-}
-
-interface CachedConnection extends Connection {
+interface CachedConnection extends RedisConnection {
   readonly stream: unknown;
   readonly db: number;
 }
 
-const DEFAULT_PORT = 6379;
 const connections = new WeakMap<object, CachedConnection>();
 
-export function connectionOf(redis: Redis): Connection {
+export function connectionOf(redis: Redis): RedisConnection {
   const db = redis.condition?.select ?? redis.options.db ?? 0;
   const cached = connections.get(redis);
   if (cached !== undefined && cached.db === db && cached.stream === redis.stream) return cached;
   const { options, stream } = redis;
   let host: string | undefined;
   let port: number | undefined;
-  let transport: string | undefined;
-  if (options.path) {
-    host = options.path;
-    transport = "unix";
-  } else if (options.sentinels) {
+  if (options.sentinels) {
     // The options name the sentinels; the server they chose is known once connected.
     host = stream?.remoteAddress;
     port = stream?.remotePort;
@@ -114,20 +90,9 @@ export function connectionOf(redis: Redis): Connection {
     host = options.host ?? "localhost";
     port = options.port;
   }
-  const server = {
-    [SERVER_ADDRESS]: host,
-    [SERVER_PORT]: port === DEFAULT_PORT ? undefined : port,
-    [NETWORK_TRANSPORT]: transport,
-  };
-  const connection: CachedConnection = {
-    stream,
-    db,
-    host,
-    database: new AttributeBlock({ [DB_SYSTEM_NAME]: "redis", [DB_NAMESPACE]: String(db), ...server }),
-    broker: new AttributeBlock({ [MESSAGING_SYSTEM]: "redis", ...server }),
-  };
+  const connection = { ...describeConnection(host, port, options.path ?? undefined, db), stream, db };
   // While a sentinel is being asked there is a stream without an address yet.
-  if (host !== undefined || redis.isCluster === true) connections.set(redis, connection);
+  if (connection.host !== undefined || redis.isCluster === true) connections.set(redis, connection);
   return connection;
 }
 
@@ -137,29 +102,4 @@ export function nameNode(call: OperationCall, node: Redis): void {
   const { host, port } = node.options;
   if (host !== undefined) call.span.setAttribute(SERVER_ADDRESS, host);
   if (port !== undefined) call.span.setAttribute(SERVER_PORT, port);
-}
-
-/** The code of an error reply, undefined for other errors. */
-export function replyErrorCode(error: unknown): string | undefined {
-  return error instanceof Error && error.name === "ReplyError" ? errorPrefix(error.message) : undefined;
-}
-
-/** Marks a span as failed by an error reply or an error of the client. `command`: whose error it is. */
-export function recordRedisFailure(span: OperationSpan, error: unknown, command?: RedisCommand): void {
-  const code = replyErrorCode(error);
-  if (code !== undefined) span.attribute(DB_RESPONSE_STATUS_CODE, code);
-  const message = error instanceof Error ? withoutArguments(error.message, command) : undefined;
-  span.fail(code ?? errorType(error), message);
-  recordRedisException(span, error, command);
-}
-
-/** The `exception` event of an error whose message may repeat a command's arguments. */
-export function recordRedisException(span: OperationSpan, error: unknown, command?: RedisCommand): void {
-  if (error instanceof Error) {
-    span.recordException({
-      name: error.name,
-      message: withoutArguments(error.message, command),
-      stack: withoutArguments(error.stack ?? "", command),
-    });
-  } else if (error !== undefined && error !== null) span.recordException(String(error));
 }

@@ -1,30 +1,26 @@
 import { EventEmitter } from "node:events";
 import { diag } from "../../src/diag/diag.ts";
 import type { Kit } from "../../src/instrumentation/kit.ts";
-import type { Operation } from "../../src/instrumentation/operation.ts";
 import { beginOperation, type BoundOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
-import { MESSAGING_DESTINATION_TEMPLATE, TRACEKIT_MESSAGING_RECEIVERS } from "../../src/semconv/attributes.ts";
 import type { TraceContext } from "../../src/trace/context.ts";
-import { KIND_CONSUMER, KIND_PRODUCER } from "../../src/trace/tracer.ts";
-import { shown } from "../shared/cache-values.ts";
-import {
-  type Carrier,
-  carrierOf,
-  describeDelivery,
-  describeDestination,
-  describeMessage,
-  type Origin,
-  originOf,
-  PROCESS,
-  PUBLISH,
-} from "../shared/messaging.ts";
+import { type Carrier, carrierOf, originOf } from "../shared/messaging.ts";
 import { type CommandRole, type RedisText, redisCommand } from "../shared/redis-commands.ts";
+import {
+  Delivery,
+  keyOf,
+  type Message,
+  messageOf,
+  processOperation,
+  type ProcessState,
+  publishOperation,
+  type PublishState,
+  subscriptionKey,
+} from "../shared/redis-messages.ts";
 import {
   companionOf,
   encodeContext,
   isCompanion,
   type MessageContext,
-  ownerOf,
   PendingContexts,
 } from "../shared/redis-pub-sub.ts";
 import {
@@ -34,7 +30,6 @@ import {
   type DataHandler,
   kCall,
   type Pipeline,
-  recordRedisFailure,
   type Redis,
 } from "./library.ts";
 
@@ -58,22 +53,6 @@ interface Companions {
   readonly active: Readonly<Record<Kind, Set<string>>>;
   condition: unknown;
   readonly pending: PendingContexts;
-}
-
-/** A message as it arrived. */
-interface Message {
-  readonly pattern: string | undefined;
-  readonly channel: string;
-  readonly body: RedisText;
-}
-
-interface ProcessState extends Message {
-  readonly publishedAt: number | undefined;
-  readonly origin: Origin;
-}
-
-interface PublishState {
-  carrier: Carrier | undefined;
 }
 
 const MESSAGE_EVENTS = new Set([
@@ -106,8 +85,10 @@ export class PubSub {
 
   constructor(kit: Kit) {
     this.kit = kit;
-    this.publish = kit.bind(publishOperation((context, redis) => this.carrierOf(context, redis)));
-    this.process = kit.bind(processOperation);
+    this.publish = kit.bind(
+      publishOperation("ioredis publish", connectionOf, (context, redis: Redis) => this.carrierOf(context, redis)),
+    );
+    this.process = kit.bind(processOperation("ioredis message", connectionOf));
     this.isEnabled = kit.options.redisPubSubContext && kit.tracing.propagator.fields().length > 0;
   }
 
@@ -147,7 +128,7 @@ export class PubSub {
     for (const command of _queue) {
       const { role, name } = redisCommand(command.name);
       if (name === "PUBLISH") {
-        const own = this.carriers.get(command) ?? carrier;
+        const own = this.carriers.get(command) ?? (this.isEnabled ? carrier : undefined);
         if (own !== undefined) this.sendContext(redis, command, own);
       } else if (role === "subscribe" || role === "unsubscribe") this.prepareSubscription(redis, command);
     }
@@ -176,10 +157,7 @@ export class PubSub {
       if (isOwn) companions?.pending.put(subscriptionKey(pattern, channel), body);
       return true;
     }
-    const context = companions?.pending.take(
-      subscriptionKey(pattern === undefined ? undefined : companionOf(pattern), companionOf(channel)),
-      body,
-    );
+    const context = companions?.pending.take(keyOf(message), body);
     const call = hasListeners(redis, reply) ? this.beginProcess(redis, message, context) : undefined;
     if (call === undefined) return Reflect.apply(original, handler, [reply]);
     const outer = this.delivery;
@@ -195,11 +173,7 @@ export class PubSub {
     }
   }
 
-  /**
-   * Emits a message's event as Node does, but sees the promises of async listeners: their span lasts until they are done.
-   * Only promises of async functions are watched, because nobody but the emitter has those: the rejection that follows
-   * ours is the one the application would have had.
-   */
+  /** Emits a message's event as Node does, but sees the promises of async listeners: their span lasts until they are done. */
   emit(emitter: EventEmitter, args: readonly unknown[], original: (...args: any[]) => unknown): unknown {
     const { delivery } = this;
     const event = args[0] as string;
@@ -215,7 +189,7 @@ export class PubSub {
     const values = args.slice(1);
     for (const listener of listeners) {
       const returned: unknown = Reflect.apply(listener, emitter, values);
-      if (returned instanceof Promise && isAsync(listener as () => unknown)) delivery.watch(returned);
+      delivery.watch(listener as () => unknown, returned);
     }
     return listeners.length > 0;
   }
@@ -394,70 +368,6 @@ export class PubSub {
 
 let saidRefused = false;
 
-/** One message and the listeners that still work on it. */
-class Delivery {
-  private readonly call: OperationCall;
-  private open = 1;
-
-  constructor(call: OperationCall) {
-    this.call = call;
-  }
-
-  watch(promise: Promise<unknown>): void {
-    this.open++;
-    void promise.then(
-      () => this.close(),
-      (error: unknown) => {
-        this.call.fail(error);
-        throw error;
-      },
-    );
-  }
-
-  close(): void {
-    if (--this.open === 0) this.call.succeed();
-  }
-}
-
-function publishOperation(
-  carried: (context: TraceContext, redis: Redis) => Carrier | undefined,
-): Operation<unknown, PublishState> {
-  return {
-    title: "ioredis publish",
-    kind: KIND_PRODUCER,
-    leaf: true,
-    start(span, call, capture) {
-      const [channel, body] = call.args as RedisText[];
-      describeDestination(span, PUBLISH, shown(channel ?? ""), capture);
-      span.attributeBlock(connectionOf(call.self).broker);
-      describeMessage(span, undefined, body ?? undefined, capture);
-    },
-    inject(call) {
-      call.state.carrier = carried(call.context, call.self);
-    },
-    finish(span, receivers) {
-      if (typeof receivers === "number") span.attribute(TRACEKIT_MESSAGING_RECEIVERS, receivers);
-    },
-    fail: (span, error) => recordRedisFailure(span, error),
-  };
-}
-
-const processOperation: Operation<unknown, ProcessState> = {
-  title: "ioredis message",
-  kind: KIND_CONSUMER,
-  leaf: false,
-  parent: (call) => call.state.origin.parent,
-  start(span, call, capture) {
-    const { pattern, channel, body, publishedAt, origin } = call.state;
-    const template = pattern === undefined ? undefined : shown(pattern);
-    describeDestination(span, PROCESS, shown(channel), capture, template);
-    span.attributeBlock(connectionOf(call.self).broker);
-    if (template !== undefined) span.attribute(MESSAGING_DESTINATION_TEMPLATE, capture.text(template));
-    describeMessage(span, undefined, body ?? undefined, capture);
-    describeDelivery(span, origin, publishedAt, undefined);
-  },
-};
-
 /** What the application is to be told: its own subscriptions, not ours. */
 function ownCount(redis: Redis, companions: Companions, count: unknown): unknown {
   const { SUBSCRIBE, PSUBSCRIBE } = activeOf(redis, companions);
@@ -475,41 +385,7 @@ function activeOf(redis: Redis, companions: Companions): Companions["active"] {
   return companions.active;
 }
 
-/** Undefined for a reply that is no message. */
-function messageOf(reply: readonly RedisText[]): Message | undefined {
-  const kind = reply[0];
-  // "message", or "pmessage" and "smessage".
-  if (kind === undefined || kind === null || (kind.length !== 7 && kind.length !== 8)) return undefined;
-  switch (kind.toString()) {
-    case "message":
-    case "smessage":
-      return { pattern: undefined, channel: String(reply[1]), body: reply[2] ?? "" };
-    case "pmessage":
-      return { pattern: String(reply[1]), channel: String(reply[2]), body: reply[3] ?? "" };
-    default:
-      return undefined;
-  }
-}
-
 function hasListeners(redis: Redis, reply: readonly RedisText[]): boolean {
   const event = String(reply[0]);
   return redis.listenerCount(event) > 0 || redis.listenerCount(`${event}Buffer`) > 0;
-}
-
-/** Of companions: what was subscribed to, and the channel. */
-function subscriptionKey(pattern: string | undefined, channel: string): string {
-  return pattern === undefined ? ownerOf(channel) : `${ownerOf(pattern)}\n${ownerOf(channel)}`;
-}
-
-const AsyncFunction = (async () => {}).constructor;
-
-/** What `once` makes of a listener: another function on Node 24 than before. */
-const onceWrapper = new EventEmitter().once("message", () => {}).rawListeners("message")[0] as () => unknown;
-const onceSource = onceWrapper.toString();
-
-/** Is this an async function, or Node's `once` around one? */
-function isAsync(listener: () => unknown): boolean {
-  if (listener instanceof AsyncFunction) return true;
-  const inner: unknown = (listener as { listener?: unknown }).listener;
-  return inner instanceof AsyncFunction && listener.name === onceWrapper.name && listener.toString() === onceSource;
 }

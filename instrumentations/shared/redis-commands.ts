@@ -34,7 +34,17 @@ import {
 export type RedisText = CacheText;
 
 /** What a command does for its connection rather than for a caller's data. */
-export type CommandRole = "publish" | "subscribe" | "unsubscribe" | "multi" | "exec";
+export type CommandRole =
+  | "publish"
+  | "subscribe"
+  | "unsubscribe"
+  | "multi"
+  | "exec"
+  // Of streams; "entries" reads some without receiving them.
+  | "send"
+  | "receive"
+  | "ack"
+  | "entries";
 
 /** How a reply tells whether the wanted items were there. */
 type HitRule = "none" | "value" | "values" | "map" | "count" | "flag" | "set";
@@ -90,7 +100,8 @@ const ARGUMENTS: Readonly<Record<string, string>> = {
   kov: "SETEX PSETEX SETRANGE LSET",
   "|kv": "MSET MSETNX",
   kf: "HGET HEXISTS HSTRLEN",
-  "k|f": "HMGET HDEL",
+  "k|f": "HMGET HDEL JSON.GET",
+  "kfv|o": "JSON.SET",
   "k|fv": "HSET HMSET HSETNX HINCRBY HINCRBYFLOAT",
   "n|o": "SINTERCARD ZINTER ZUNION ZDIFF ZINTERCARD LMPOP ZMPOP",
   "on|o": "BLMPOP BZMPOP",
@@ -109,6 +120,8 @@ const CACHE_USES: Readonly<Record<string, readonly [operation: string, hit: HitR
   HGET: ["get", "value", "none"],
   HMGET: ["get", "values", "none"],
   HGETALL: ["get", "map", "none"],
+  "JSON.GET": ["get", "value", "none"],
+  "JSON.SET": ["set", "none", "none"],
   EXISTS: ["exists", "count", "none"],
   HEXISTS: ["exists", "flag", "none"],
   SET: ["set", "set", "options"],
@@ -142,10 +155,18 @@ const ROLES: Readonly<Record<string, CommandRole>> = {
   MULTI: "multi",
   EXEC: "exec",
   DISCARD: "exec",
+  XADD: "send",
+  XREAD: "receive",
+  XREADGROUP: "receive",
+  XACK: "ack",
+  XRANGE: "entries",
+  XREVRANGE: "entries",
+  XCLAIM: "entries",
+  XAUTOCLAIM: "entries",
 };
 
 const SET_UP = words(
-  "AUTH HELLO SELECT CLIENT INFO READONLY READWRITE ASKING CLUSTER SENTINEL ROLE MONITOR QUIT SUBSCRIBE PSUBSCRIBE SSUBSCRIBE UNSUBSCRIBE PUNSUBSCRIBE SUNSUBSCRIBE",
+  "AUTH HELLO SELECT CLIENT INFO READONLY READWRITE ASKING CLUSTER SENTINEL ROLE MONITOR QUIT PING SUBSCRIBE PSUBSCRIBE SSUBSCRIBE UNSUBSCRIBE PUNSUBSCRIBE SUNSUBSCRIBE",
 );
 const STORED_PROCEDURES = words("EVALSHA EVALSHA_RO FCALL FCALL_RO");
 const OPTIONS = words(

@@ -94,6 +94,8 @@ export interface Config {
   readonly messagingContext: "parent" | "link";
   /** Whether context travels beside Redis pub/sub messages. */
   readonly redisPubSubContext: boolean;
+  /** Whether context travels inside the entries of Redis streams. */
+  readonly redisStreamContext: boolean;
   /** May user.id travel to this host as baggage? */
   readonly userPropagation: HostRule;
   /** One message for each value that could not be used as written, without secrets. The caller prints them. */
@@ -180,6 +182,7 @@ export function loadConfig(env: Environment, options: TracekitOptions, origin: O
     httpKnownMethods: new Set(settings.OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS),
     messagingContext: settings.TRACEKIT_MESSAGING_CONTEXT,
     redisPubSubContext: settings.TRACEKIT_REDIS_PUBSUB_CONTEXT,
+    redisStreamContext: settings.TRACEKIT_REDIS_STREAM_CONTEXT,
     userPropagation: settings.TRACEKIT_USER_PROPAGATION,
     problems,
     explicit,

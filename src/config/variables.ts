@@ -397,6 +397,14 @@ export const VARIABLES = [
     description:
       "Trace context travels beside a Redis pub/sub message, on a companion channel. `false`: each processed message starts its own trace.",
   },
+  {
+    group: "Instrumentation",
+    name: "TRACEKIT_REDIS_STREAM_CONTEXT",
+    type: "boolean",
+    default: "false",
+    description:
+      "Trace context travels in the entries of Redis streams, as a last field `__tracekit__`. Clients with Tracekit take it out again; other readers see it.",
+  },
 
   {
     group: "Capture and privacy",

@@ -16,6 +16,8 @@ export interface InstrumentationOptions {
   readonly httpKnownMethods: ReadonlySet<string>;
   /** Whether companion messages carry context beside Redis pub/sub messages. */
   readonly redisPubSubContext: boolean;
+  /** Whether a field of ours carries context in the entries of Redis streams. */
+  readonly redisStreamContext: boolean;
 }
 
 const kOriginal = Symbol.for("tracekit.original");

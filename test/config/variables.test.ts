@@ -178,6 +178,12 @@ const EXAMPLES: Readonly<Record<VariableName, Example>> = {
     valid: ["false", false],
     invalid: ["maybe", false],
   },
+  TRACEKIT_REDIS_STREAM_CONTEXT: {
+    read: (c) => c.redisStreamContext,
+    unset: false,
+    valid: ["true", true],
+    invalid: ["maybe", false],
+  },
   TRACEKIT_CAPTURE: {
     read: (c) => [...c.capture.kinds].sort(),
     unset: ["cache-keys", "cache-values", "http-bodies", "http-headers", "messages", "sql-parameters", "user"],

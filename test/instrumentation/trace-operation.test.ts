@@ -46,6 +46,7 @@ function createKit(sampler: "parentbased_always_on" | "always_off" = "parentbase
     messagingContext: "parent" as const,
     httpKnownMethods: new Set<string>(),
     redisPubSubContext: true,
+    redisStreamContext: false,
   };
   return new Kit("library", tracing, {} as Capture, options, new UserPropagation(() => true));
 }
