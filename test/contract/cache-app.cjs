@@ -85,11 +85,11 @@ async function runScenarios(cache) {
     await one("json.get, miss", "jsonGet", "nowhere");
   }
 
-  await one("EX", "setEx", "new", "x", 3600);
-  await one("PX", "setPx", "new", "x", 1500);
-  await one("EXAT", "setExAt", "new", "x", Math.floor(Date.now() / 1000) + 100);
-  await one("SETEX", "setex", "new", 60, "x");
-  await one("EXPIRE", "expire", "new", 61);
+  await one("ttl, EX", "setEx", "new", "x", 3600);
+  await one("ttl, PX", "setPx", "new", "x", 1500);
+  await one("ttl, EXAT", "setExAt", "new", "x", Math.floor(Date.now() / 1000) + 100);
+  await one("ttl, SETEX", "setex", "new", 60, "x");
+  await one("ttl, EXPIRE", "expire", "new", 61);
 
   await one("pipeline", "pipeline", ["here", "nowhere", "empty"]);
   await one("multi", "multi", ["here", "nowhere"]);

@@ -177,7 +177,7 @@ function declareShared(contract: CacheContract, traced: TracedCache, plain: () =
     for (const name of Object.values(SHORT)) if (name in attributes) shown[short(name)] = attributes[name];
     const ttl = shown["ttl"];
     // A point in time is some seconds nearer by then.
-    if (scenario === "EXAT" && typeof ttl === "number" && ttl > 50 && ttl <= 100) shown["ttl"] = 100;
+    if (scenario === "ttl, EXAT" && typeof ttl === "number" && ttl > 50 && ttl <= 100) shown["ttl"] = 100;
     expect(shown).toEqual(expected);
   });
 
@@ -319,11 +319,11 @@ const READS: readonly Expectation[] = [
 
 /** In seconds, rounded up. */
 const LIFETIMES: readonly Expectation[] = [
-  ["EX", { operation: "set", ttl: 3600, size: 1, value: "x" }, "EX"],
-  ["PX", { operation: "set", ttl: 2, size: 1, value: "x" }, "PX"],
-  ["EXAT", { operation: "set", ttl: 100, size: 1, value: "x" }, "EXAT"],
-  ["SETEX", { operation: "set", ttl: 60, size: 1, value: "x" }, "SETEX"],
-  ["EXPIRE", { operation: "expire", ttl: 61 }, "EXPIRE"],
+  ["ttl, EX", { operation: "set", ttl: 3600, size: 1, value: "x" }, "EX"],
+  ["ttl, PX", { operation: "set", ttl: 2, size: 1, value: "x" }, "PX"],
+  ["ttl, EXAT", { operation: "set", ttl: 100, size: 1, value: "x" }, "EXAT"],
+  ["ttl, SETEX", { operation: "set", ttl: 60, size: 1, value: "x" }, "SETEX"],
+  ["ttl, EXPIRE", { operation: "expire", ttl: 61 }, "EXPIRE"],
 ];
 
 /** The scenario that shows an ability. */
@@ -335,11 +335,11 @@ const SCENARIO_OF: Readonly<Record<CacheAbility, string>> = {
   "set get": "set get, hit",
   hash: "hget, hit",
   json: "json.get, hit",
-  EX: "EX",
-  PX: "PX",
-  EXAT: "EXAT",
-  SETEX: "SETEX",
-  EXPIRE: "EXPIRE",
+  EX: "ttl, EX",
+  PX: "ttl, PX",
+  EXAT: "ttl, EXAT",
+  SETEX: "ttl, SETEX",
+  EXPIRE: "ttl, EXPIRE",
   pipeline: "pipeline",
   multi: "multi",
   callback: "callback",
