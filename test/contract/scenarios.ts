@@ -86,7 +86,8 @@ function toCommonJs(code: string): string {
 
 /** The spans directly below a span (by default a scenario's), in the order they started. */
 export function childrenOf(run: ScenarioRun, parent: string | ReceivedSpan | undefined): ReceivedSpan[] {
-  const span = typeof parent === "string" ? run.spans.find(({ name }) => name === parent) : parent;
+  const span =
+    typeof parent === "string" ? run.spans.find(({ name, scope }) => name === parent && scope.name === "app") : parent;
   return run.spans
     .filter(({ parentSpanId }) => parentSpanId === span?.spanId)
     .toSorted((a, b) => Number(a.startTimeUnixNano - b.startTimeUnixNano));

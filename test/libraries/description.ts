@@ -13,7 +13,8 @@ export interface LibraryDescription {
   readonly server: string;
   /** "a query, cursor or stream" */
   readonly spans: string;
-  /** Every attribute its spans can have, but for those that all spans of the process may have. */
+  /** Every attribute its spans can have, but for those that all spans of the process may have. What differs from span to span
+   *  is in angle brackets: `db.query.parameter.<position>`. */
   readonly attributes: readonly string[];
   /** In words: what of the application's data is recorded. */
   readonly captured: string;
@@ -26,7 +27,10 @@ const COMMON = ["user.id", "session.id", "code.function.name", "error.type"];
 
 /** `spans` are all the library's spans of its tests: they have the described attributes, and no others. */
 export function expectDescribed(description: LibraryDescription, spans: readonly ReceivedSpan[]): void {
-  const seen = new Set(spans.flatMap(({ attributes }) => Object.keys(attributes)));
+  const families = description.attributes.filter((name) => name.endsWith(">"));
+  const described = (key: string): string =>
+    families.find((name) => key.startsWith(name.slice(0, name.indexOf("<")))) ?? key;
+  const seen = new Set(spans.flatMap(({ attributes }) => Object.keys(attributes).map(described)));
   for (const name of COMMON) seen.delete(name);
   expect([...seen].sort()).toEqual([...description.attributes].filter((name) => !COMMON.includes(name)).sort());
 }
