@@ -67,7 +67,10 @@ async function main() {
     note(await redis.set("empty", ""), await redis.get("empty"));
     note(await redis.set("empty", "1", "NX"), await redis.set("new", "1", "PX", 1500, "NX"));
     note(await redis.set("new", "22", "GET"), await redis.set("other", "1", "GET"));
-    note(await call(redis, "getex", "new", "EXAT", Math.floor(Date.now() / 1000) + 100), await call(redis, "getdel", "new"));
+    note(
+      await call(redis, "getex", "new", "EXAT", Math.floor(Date.now() / 1000) + 100),
+      await call(redis, "getdel", "new"),
+    );
     note(await redis.setex("s", 60, "v"), await redis.psetex("p", 2500, "v"), await redis.expire("s", 61));
     note(await redis.getset("s", "w"), await redis.del("s", "p", "other"));
     where();
