@@ -137,6 +137,14 @@ const ownScenarios = {
     await new Promise((resolve) => readable.on("end", resolve));
     where();
     note(Buffer.concat(chunks).toString());
+    let rows = 0;
+    for (const at of [1, 2]) {
+      // More than comes in one piece with the stream itself.
+      const many = await sql`COPY (SELECT generate_series(1, 20000)) TO stdout`.readable();
+      many.on("data", () => ++rows === at * 20000 && where());
+      await new Promise((resolve) => many.on("end", resolve));
+    }
+    note(rows);
     for (const action of ["write", "destroy"]) {
       const broken = await sql`COPY copied FROM stdin`.writable();
       const failed = new Promise((resolve) => broken.once("error", resolve));

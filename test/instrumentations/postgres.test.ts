@@ -112,6 +112,8 @@ databaseContract(
         ["CREATE TABLE copied", undefined, undefined],
         ["COPY copied stdin", 2, undefined],
         ["COPY copied", 2, undefined],
+        ["COPY SELECT", 20_000, undefined],
+        ["COPY SELECT", 20_000, undefined],
         ["COPY copied stdin", undefined, 'invalid input syntax for type integer: "REDACTED"'],
         ["COPY copied stdin", undefined, "COPY from stdin failed: Error: given up"],
         ["COPY copied", 2, undefined],
