@@ -119,6 +119,16 @@ export const registry: readonly RegistryEntry[] = [
     load: () => loadChunk("./instrumentations/memjs.js"),
   },
   {
+    name: "mqtt",
+    startsAtOnce: false,
+    modules: [
+      { name: "mqtt", versions: ">=4 <5", file: "lib/client.js" },
+      { name: "mqtt", versions: ">=5 <6", file: "build/lib/client.js" },
+      { name: "mqtt", versions: ">=5 <5.1", file: "build/src/lib/client.js" },
+    ],
+    load: () => loadChunk("./instrumentations/mqtt.js"),
+  },
+  {
     name: "mysql2",
     startsAtOnce: false,
     modules: [
