@@ -129,7 +129,7 @@ function patchClient(exports: ExportedClass, kit: Kit): void {
     (original) =>
       function (this: Client, commands: QueuedCommand[], ...rest: unknown[]): unknown {
         const isTransaction = typeof rest.at(-1) === "symbol";
-        return runBatch(shared, this, commands, isTransaction ? "MULTI" : "PIPELINE", rest, original);
+        return runBatch(shared, this, commands, isTransaction ? "MULTI" : "PIPELINE", true, rest, original);
       },
   );
   for (const [method, kind] of [
@@ -141,7 +141,7 @@ function patchClient(exports: ExportedClass, kit: Kit): void {
       method,
       (original) =>
         function (this: Client, commands: QueuedCommand[], ...rest: unknown[]): unknown {
-          return runBatch(shared, this, commands, kind, rest, original);
+          return runBatch(shared, this, commands, kind, false, rest, original);
         },
     );
   }
@@ -319,6 +319,7 @@ function runBatch(
   client: Client,
   commands: QueuedCommand[],
   kind: BatchState["kind"],
+  isV1: boolean,
   rest: unknown[],
   original: (...args: any[]) => any,
 ): unknown {
@@ -353,7 +354,7 @@ function runBatch(
       const queue = shared.links.queueOf(client);
       if (batch.readsEntries) withoutContext(results);
       if (batch.db !== undefined && queue !== undefined) shared.links.get(queue)?.select(batch.db);
-      call?.succeed(resultsOf(results, kind));
+      call?.succeed(resultsOf(results, kind === "MULTI" && isV1));
       return results;
     },
     (error: unknown) => {
@@ -407,12 +408,10 @@ function carrying(command: QueuedCommand, carrier: Carrier): QueuedCommand {
   return { ...command, args: withContext(args, carrier) };
 }
 
-/** The replies of a transaction are the last of what version 1 gives, and all that the later ones give. */
-function resultsOf(results: unknown, kind: BatchState["kind"]): BatchResults | undefined {
+/** The replies of a transaction are the last of what version 1 gives and all that the later ones give. */
+function resultsOf(results: unknown, isV1Transaction: boolean): BatchResults | undefined {
   if (!Array.isArray(results)) return undefined;
-  const last: unknown = results.at(-1);
-  const isWhole = kind === "MULTI" && results[0] === "OK" && (last === null || Array.isArray(last));
-  const replies: unknown = isWhole ? last : results;
+  const replies: unknown = isV1Transaction ? results.at(-1) : results;
   if (!Array.isArray(replies)) return undefined;
   return replies.map((reply: unknown) => (reply instanceof Error ? [reply, undefined] : [undefined, reply]));
 }
