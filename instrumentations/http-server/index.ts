@@ -21,7 +21,6 @@ import {
 import { now } from "../../src/trace/clock.ts";
 import { ROOT_CONTEXT } from "../../src/trace/context.ts";
 import { KIND_SERVER } from "../../src/trace/tracer.ts";
-import { createHiddenSlot } from "../shared/hidden-slot.ts";
 import {
   findHeader,
   HeaderSelection,
@@ -41,10 +40,11 @@ import {
 } from "../shared/http-bodies.ts";
 import { EVENT_STREAM_MILLIS, isEventStream, watch } from "../shared/http-watch.ts";
 import { recordTarget } from "../shared/request-target.ts";
-import { findServerRequest, registerServerRequest, type ServerRequest } from "../shared/server-request.ts";
+import { type ServerConnection, serverConnections } from "../shared/server-connections.ts";
+import { findServerRequest, type ServerRequest } from "../shared/server-request.ts";
 import { ConnectionAttributes, RequestHeaders } from "./connection.ts";
 import { Endpoints } from "./endpoints.ts";
-import { rawHeadersGetter } from "./raw-headers.ts";
+import { lengthsOfContextHeaders, mayCarryContext, rawHeadersGetter } from "./raw-headers.ts";
 import { watchUpgrades } from "./upgrades.ts";
 
 /*
@@ -72,6 +72,7 @@ const httpServer: Instrumentation = defineInstrumentation({
   modules: [],
   start(kit) {
     const bound = kit.bind(describeRequests(kit));
+    const contextLengths = lengthsOfContextHeaders(kit.tracing.propagator);
     let isPatched = false;
     watchUpgrades(kit);
 
@@ -84,7 +85,10 @@ const httpServer: Instrumentation = defineInstrumentation({
           watchResponseBodies(kit);
         }
         // Not the active context: what a connection's earlier request has entered may still be there.
-        const caller = kit.extract(ROOT_CONTEXT, (message as ServerMessage).request.rawHeaders, rawHeadersGetter);
+        const { rawHeaders } = (message as ServerMessage).request;
+        const caller = mayCarryContext(rawHeaders, contextLengths)
+          ? kit.extract(ROOT_CONTEXT, rawHeaders, rawHeadersGetter)
+          : ROOT_CONTEXT;
         const call = beginOperation(bound, message, NO_ARGUMENTS, undefined, caller);
         kit.tracing.enter(call === undefined ? caller : call.context);
       } catch (error) {
@@ -136,7 +140,6 @@ function describeRequests(kit: Kit): Operation<Ending, RequestInProgress | undef
       const request = new RequestInProgress(call, connection, incoming, response, span.name, capture, kit.owner);
       call.state = request;
       connection.add(request);
-      registerServerRequest(incoming, request);
     },
 
     finish(span, ending, call, capture) {
@@ -216,6 +219,7 @@ class RequestInProgress implements ServerRequest, BodyObserver {
   next: RequestInProgress | undefined = undefined;
   /** The span's name as long as there is no route. */
   readonly name: string;
+  readonly incoming: IncomingMessage;
   response: ServerResponse;
   private readonly connection: Connection;
   private readonly owner: Instrumented;
@@ -239,6 +243,7 @@ class RequestInProgress implements ServerRequest, BodyObserver {
   ) {
     this.call = call;
     this.connection = connection;
+    this.incoming = incoming;
     this.response = response;
     this.name = name;
     this.owner = owner;
@@ -354,9 +359,15 @@ function watchResponseBodies(kit: Kit): void {
 }
 
 /** One socket, and its requests whose response is not complete. */
-class Connection {
+class Connection implements ServerConnection {
   readonly attributes: ConnectionAttributes = new ConnectionAttributes();
   private first: RequestInProgress | undefined = undefined;
+
+  find(incoming: object): RequestInProgress | undefined {
+    let request = this.first;
+    while (request !== undefined && request.incoming !== incoming) request = request.next;
+    return request;
+  }
 
   add(request: RequestInProgress): void {
     request.next = this.first;
@@ -378,13 +389,11 @@ class Connection {
   }
 }
 
-const connections = createHiddenSlot<Connection>();
-
 function connectionOf(socket: Socket): Connection {
-  let connection = connections.get(socket);
+  let connection = serverConnections.get(socket) as Connection | undefined;
   if (connection === undefined) {
     connection = new Connection();
-    connections.set(socket, connection);
+    serverConnections.set(socket, connection);
     // One listener a connection, however many requests it carries.
     socket.on("close", onClose);
   }
@@ -392,5 +401,5 @@ function connectionOf(socket: Socket): Connection {
 }
 
 function onClose(this: Socket): void {
-  connections.get(this)?.close();
+  (serverConnections.get(this) as Connection | undefined)?.close();
 }

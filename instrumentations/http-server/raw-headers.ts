@@ -1,4 +1,23 @@
-import type { TextMapGetter } from "@opentelemetry/api";
+import type { TextMapGetter, TextMapPropagator } from "@opentelemetry/api";
+
+/** Bit n: one of the propagator's headers has a name of n characters. */
+export function lengthsOfContextHeaders(propagator: TextMapPropagator): number {
+  let lengths = 0;
+  for (const name of propagator.fields()) {
+    // Nothing without its `traceparent`, and as long as `user-agent`.
+    if (name !== "tracestate") lengths |= 1 << Math.min(name.length, 31);
+  }
+  return lengths;
+}
+
+/** False for most requests that come from outside, without a look at any name. */
+export function mayCarryContext(rawHeaders: readonly string[], lengths: number): boolean {
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const { length } = rawHeaders[index] as string;
+    if ((lengths & (1 << (length < 31 ? length : 31))) !== 0) return true;
+  }
+  return false;
+}
 
 /** Reads `[name, value, …]`, names in any case. */
 export const rawHeadersGetter: TextMapGetter<readonly string[]> = {

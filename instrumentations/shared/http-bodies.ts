@@ -104,6 +104,8 @@ export class BodyRecorder {
   private first: Uint8Array | undefined = undefined;
   private more: Uint8Array[] | undefined = undefined;
   private keptSize = 0;
+  /** A body written as one string, as most are, stays one: to bytes and back would take longer than all else that is done with it. */
+  private whole: string | undefined = undefined;
 
   /** `limit` in bytes; 0 counts only. */
   constructor(limit: number) {
@@ -113,15 +115,23 @@ export class BodyRecorder {
   /** Keeps no further bytes, and lets go of those there are: the body turned out to be none that is recorded. */
   countOnly(): void {
     this.room = 0;
-    this.first = this.more = undefined;
+    this.first = this.more = this.whole = undefined;
     this.keptSize = 0;
   }
 
   add(chunk: unknown, encoding?: unknown): void {
     if (typeof chunk === "string") {
       const known = typeof encoding === "string" ? (encoding as BufferEncoding) : "utf8";
-      this.size += Buffer.byteLength(chunk, known);
-      if (this.room > 0) this.keep(Buffer.from(chunk.length > this.room ? chunk.slice(0, this.room) : chunk, known));
+      const byteLength = Buffer.byteLength(chunk, known);
+      this.size += byteLength;
+      if (this.room === 0 || byteLength === 0) return;
+      if (known === "utf8" && this.keptSize === 0 && byteLength <= this.room) {
+        this.whole = chunk;
+        this.keptSize = byteLength;
+        this.room -= byteLength;
+        return;
+      }
+      this.keep(Buffer.from(chunk.length > this.room ? chunk.slice(0, this.room) : chunk, known));
     } else if (chunk instanceof Uint8Array) {
       const { byteLength } = chunk;
       this.size += byteLength;
@@ -135,14 +145,15 @@ export class BodyRecorder {
 
   /** Adds what may be shown of the body to its call's span: nothing for an empty one, or a type that is no text. */
   record(call: OperationCall, keys: BodyKeys, contentType: string | undefined, capture: Capture): void {
-    const bytes = this.kept();
-    if (bytes === undefined) return;
-    const text = capture.body(contentType, bytes, this.isCut);
+    const body = this.whole !== undefined && !this.isCut ? this.whole : this.kept();
+    if (body === undefined) return;
+    const text = capture.body(contentType, body, this.isCut);
     if (text !== undefined) call.span.attribute(keys.content, text);
   }
 
   /** The bytes that were kept. */
   protected kept(): Uint8Array | undefined {
+    this.splitWhole();
     if (this.first === undefined || this.more === undefined) return this.first;
     return Buffer.concat([this.first, ...this.more], this.keptSize);
   }
@@ -152,7 +163,15 @@ export class BodyRecorder {
     return this.size > this.keptSize;
   }
 
+  /** The string is bytes after all: more of the body has come, or it has to be decoded. */
+  private splitWhole(): void {
+    if (this.whole === undefined) return;
+    this.first = Buffer.from(this.whole);
+    this.whole = undefined;
+  }
+
   private keep(bytes: Uint8Array): void {
+    this.splitWhole();
     const fitting = bytes.byteLength > this.room ? bytes.subarray(0, this.room) : bytes;
     this.room -= fitting.byteLength;
     this.keptSize += fitting.byteLength;

@@ -1,6 +1,7 @@
 import type { Exception } from "@opentelemetry/api";
 import type { OperationCall } from "../../src/instrumentation/trace-operation.ts";
 import { createHiddenSlot } from "./hidden-slot.ts";
+import { serverConnections } from "./server-connections.ts";
 
 /** A request a server is answering, as far as frameworks have something to add to its span. */
 export interface ServerRequest {
@@ -16,7 +17,7 @@ export interface ServerRequest {
 
 const slot = createHiddenSlot<ServerRequest>();
 
-/** Makes `request` known to frameworks by the object they get it as. */
+/** Makes `request` known to frameworks by the object they get it as, where its connection is not asked for it. */
 export function registerServerRequest(incoming: object, request: ServerRequest): void {
   slot.set(incoming, request);
 }
@@ -25,8 +26,13 @@ export function registerServerRequest(incoming: object, request: ServerRequest):
 export function findServerRequest(incoming: object): ServerRequest | undefined {
   // Handlers can be called with anything, in an application's own tests for one.
   if (typeof incoming !== "object" || incoming === null) return undefined;
-  const request = slot.get(incoming) ?? slotOfStream(incoming);
+  const request = onConnection(incoming) ?? slot.get(incoming) ?? slotOfStream(incoming);
   return request?.call === undefined ? undefined : request;
+}
+
+function onConnection(incoming: { readonly socket?: unknown }): ServerRequest | undefined {
+  const { socket } = incoming;
+  return typeof socket === "object" && socket !== null ? serverConnections.get(socket)?.find(incoming) : undefined;
 }
 
 /** HTTP/2's requests are made for one of several listeners; their stream is the same for all. */

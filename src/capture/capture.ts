@@ -129,13 +129,14 @@ export class Capture {
   }
 
   /** The text of an HTTP body, undefined when its content type is not text.
-   *  `truncated` says that `bytes` are only the beginning of it. */
-  body(contentType: string | undefined, bytes: Uint8Array, truncated: boolean = false): string | undefined {
+   *  `truncated` says that `body` is only the beginning of it. */
+  body(contentType: string | undefined, body: Uint8Array | string, truncated: boolean = false): string | undefined {
     const format = bodyFormat(contentType);
     if (format === undefined) return undefined;
     const maxBytes = this.maxBytes + LOOK_AHEAD_CHARS;
-    const isCut = truncated || bytes.length > maxBytes;
-    const text = decodeBytes(bytes, maxBytes, format.encoding, isCut);
+    const isCut = truncated || body.length > maxBytes;
+    const text =
+      typeof body === "string" ? body.slice(0, maxBytes) : decodeBytes(body, maxBytes, format.encoding, isCut);
     if (!format.isForm) return this.#bounded(text, isCut);
     const form = redactQuery(isCut ? dropPartial(text) : text, this.#names, this.#redactor);
     return cutToBytes(form, this.maxBytes, isCut);

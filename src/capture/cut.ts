@@ -21,7 +21,8 @@ let scratch = new Uint8Array(4096);
 export function cutToBytes(text: string, maxBytes: number, isCut: boolean): string {
   // A UTF-16 unit is at most three bytes of UTF-8, so most values need no counting.
   const room = isCut ? maxBytes - CUT_MARK_BYTES : maxBytes;
-  if (text.length * 3 <= room || (text.length <= room && Buffer.byteLength(text) <= room)) {
+  const { length } = text;
+  if (length * 3 <= room || (length <= room && Buffer.byteLength(text) <= room)) {
     return isCut ? text + CUT_MARK : text;
   }
   if (maxBytes < CUT_MARK_BYTES) return "";

@@ -27,11 +27,6 @@ export function wordToHex(word: number): string {
   );
 }
 
-/** A byte as two lower-case hex digits. */
-export function byteToHex(byte: number): string {
-  return HEX_BYTES[byte & 255] as string;
-}
-
 /** Eight lower-case hex digits at `offset` as an int32, or NaN when one is anything else (W3C trace context §3.2: upper case is invalid). */
 export function hexToWord(text: string, offset: number): number {
   let word = 0;
