@@ -1,6 +1,7 @@
 import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import type { TextMapSetter } from "@opentelemetry/api";
 import type { Capture } from "../../src/capture/capture.ts";
+import { errorMessage, errorType } from "../../src/instrumentation/errors.ts";
 import type { Kit } from "../../src/instrumentation/kit.ts";
 import type { Operation } from "../../src/instrumentation/operation.ts";
 import { beginOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
@@ -30,7 +31,16 @@ import {
   watchUnread,
 } from "../shared/http-client.ts";
 import { isEventStream } from "../shared/http-watch.ts";
-import { type Headers, listedHeaders, nameOfCode, socketOf, type StreamWatcher, textOf, watchers } from "./streams.ts";
+import {
+  type Headers,
+  isReset,
+  listedHeaders,
+  nameOfCode,
+  socketOf,
+  type StreamWatcher,
+  textOf,
+  watchers,
+} from "./streams.ts";
 
 type RequestTracer = (
   original: (...args: any[]) => any,
@@ -109,8 +119,10 @@ function createOperation(kit: Kit): Operation<undefined, Http2Exchange> {
     fail(span, error, call, capture) {
       failExchange(span, error, call, capture);
       // Node's code for every reset is the same.
-      const code = call.state.resetCode;
-      if (code !== undefined) span.fail(code);
+      if (isReset(error)) span.fail(call.state.resetCode);
+      // Nor does a request say itself why its connection did not come to be.
+      const { code, cause } = error as { code?: unknown; cause?: unknown };
+      if (code === "ERR_HTTP2_STREAM_CANCEL" && cause !== undefined) span.fail(errorType(cause), errorMessage(cause));
     },
   };
 }
@@ -133,10 +145,9 @@ class Http2Exchange extends ClientExchange implements StreamWatcher {
     this.capture = capture;
   }
 
-  /** The name of the code a stream was reset with, if that is how it ended. */
-  get resetCode(): string | undefined {
-    const { stream } = this;
-    return stream === undefined || !stream.closed || !stream.rstCode ? undefined : nameOfCode(stream.rstCode);
+  /** The name of the code a stream was closed with. */
+  get resetCode(): string {
+    return nameOfCode(this.stream?.rstCode);
   }
 
   attach(stream: ClientHttp2Stream): void {
@@ -249,7 +260,10 @@ class Http2Exchange extends ClientExchange implements StreamWatcher {
     if (this.isComplete && this.isResponded) this.settle();
     else if (this.isWished) this.settle(true);
     // The other side, or the connection: Node reports a cancellation as no error at all.
-    else this.settle(false, new Error("the stream was closed before its response was complete"));
+    else {
+      const error = new Error("the stream was closed before its response was complete");
+      this.settle(false, Object.assign(error, { code: this.resetCode }));
+    }
   }
 
   private settle(isCancelled: boolean = false, error?: unknown): void {

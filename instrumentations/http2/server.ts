@@ -27,7 +27,16 @@ import { type BodyRecorder, createBodyRecorder, REQUEST_BODY, RESPONSE_BODY } fr
 import { EVENT_STREAM_MILLIS, isEventStream, watch } from "../shared/http-watch.ts";
 import { recordTarget } from "../shared/request-target.ts";
 import { registerServerRequest, type ServerRequest } from "../shared/server-request.ts";
-import { type Headers, listedHeaders, nameOfCode, socketOf, type StreamWatcher, textOf, watchers } from "./streams.ts";
+import {
+  type Headers,
+  isReset,
+  listedHeaders,
+  nameOfCode,
+  socketOf,
+  type StreamWatcher,
+  textOf,
+  watchers,
+} from "./streams.ts";
 
 interface StreamTracer {
   /** The context a stream's listeners are to run in; undefined for a stream that is no request. */
@@ -241,11 +250,6 @@ class StreamInProgress implements ServerRequest, StreamWatcher {
     this.call = this.stream = this.requestBody = this.responseBody = this.error = undefined;
     this.failure = this.routing = undefined;
   }
-}
-
-/** Node's own error for a stream that was closed with a code. */
-function isReset(error: unknown): boolean {
-  return (error as { code?: unknown } | null)?.code === "ERR_HTTP2_STREAM_ERROR";
 }
 
 /** `[name, value, …]`, repeated headers repeated. */

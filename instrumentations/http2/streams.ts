@@ -48,6 +48,11 @@ export function nameOfCode(code: number | undefined): string {
   return ERROR_CODES[code ?? 0] ?? "_OTHER";
 }
 
+/** Node's own error for a stream that was closed with a code. */
+export function isReset(error: unknown): boolean {
+  return (error as { code?: unknown } | null)?.code === "ERR_HTTP2_STREAM_ERROR";
+}
+
 /** A session's connection, as far as one may look at it; undefined once it is gone. */
 export function socketOf(session: Http2Session | undefined): Socket | undefined {
   try {

@@ -16,7 +16,7 @@ beforeAll(async () => {
   certificates = createTestCertificates();
   receiver = await startOtlpReceiver();
   target = await startTarget();
-  secureTarget = await startTarget(certificates.server);
+  secureTarget = await startTarget({ tls: certificates.server });
 });
 afterAll(async () => {
   await Promise.all([receiver.close(), target.close(), secureTarget.close()]);
