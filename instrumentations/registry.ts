@@ -129,18 +129,6 @@ export const registry: readonly RegistryEntry[] = [
     load: () => loadChunk("./instrumentations/mqtt.js"),
   },
   {
-    name: "mysql2",
-    startsAtOnce: false,
-    modules: [
-      { name: "mysql2", versions: ">=2 <3.11.5", file: "lib/connection.js" },
-      { name: "mysql2", versions: ">=3.11.5 <4", file: "lib/base/connection.js" },
-      { name: "mysql2", versions: ">=2 <3.11.5", file: "lib/pool.js" },
-      { name: "mysql2", versions: ">=3.11.5 <4", file: "lib/base/pool.js" },
-      { name: "mysql2", versions: ">=2 <4", file: "lib/commands/client_handshake.js" },
-    ],
-    load: () => loadChunk("./instrumentations/mysql2.js"),
-  },
-  {
     name: "pg",
     startsAtOnce: false,
     modules: [

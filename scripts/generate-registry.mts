@@ -22,8 +22,8 @@ export async function generateRegistry(): Promise<string> {
     const identifier = id.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
     const modules = instrumentation.modules
       .map(
-        ({ name, versions, file: path, format }) =>
-          `{ name: ${quote(name)}, versions: ${quote(versions)}, file: ${quote(path)}${format === undefined ? "" : `, format: ${quote(format)}`} }`,
+        ({ name, versions, file: modulePath, format, isOptional }) =>
+          `{ name: ${quote(name)}, versions: ${quote(versions)}, file: ${quote(modulePath)}${format === undefined ? "" : `, format: ${quote(format)}`}${isOptional === true ? ", isOptional: true" : ""} }`,
       )
       .join(", ");
     // What is needed from the first moment is part of the core; the rest is read when its library is.
@@ -43,7 +43,7 @@ ${imports.join("\n")}
 export interface RegistryEntry {
   readonly name: string;
   readonly startsAtOnce: boolean;
-  readonly modules: ReadonlyArray<Pick<InstrumentedModule, "name" | "versions" | "file" | "format">>;
+  readonly modules: ReadonlyArray<Pick<InstrumentedModule, "name" | "versions" | "file" | "format" | "isOptional">>;
   readonly load: () => Instrumentation;
 }
 

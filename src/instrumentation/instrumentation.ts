@@ -20,6 +20,11 @@ export interface InstrumentedModule {
   readonly file: string;
   /** "module" for a file that is an ES module. Its `exports` is the namespace: what hangs on it can be changed, no binding replaced. */
   readonly format?: "module";
+  /**
+   * For an ES module of a package that half of all applications have somewhere: no thread of hooks is started for it alone. On
+   * Nodes without hooks in the same thread (before 22.15) it is patched only where another package needs that thread.
+   */
+  readonly isOptional?: true;
   /** `exports` is what the file exports: a library's untyped inside. */
   patch(exports: any, kit: Kit, version: string): void;
 }

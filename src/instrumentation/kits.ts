@@ -8,7 +8,7 @@ import type { UserPropagation } from "./user-propagation.ts";
 export interface InstrumentationSource {
   readonly name: string;
   readonly startsAtOnce: boolean;
-  readonly modules: ReadonlyArray<Pick<InstrumentedModule, "name" | "versions" | "file" | "format">>;
+  readonly modules: ReadonlyArray<Pick<InstrumentedModule, "name" | "versions" | "file" | "format" | "isOptional">>;
   readonly load: () => Instrumentation;
 }
 
@@ -18,6 +18,7 @@ interface Target {
   readonly versions: string;
   readonly file: string;
   readonly format?: "module";
+  readonly isOptional?: true;
   patch(exports: unknown, version: string): void;
 }
 

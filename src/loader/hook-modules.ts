@@ -13,12 +13,17 @@ const { register, registerHooks } = Module as unknown as {
 };
 
 /**
- * Has `onLoaded` called with the namespace of each of `paths` ("postgres/src/query.js") that is an ES module, once it has run.
+ * Has `onLoaded` called with the namespace of each path ("postgres/src/query.js") that is an ES module, once it has run.
  * Hooks slow every import a little, and before Node 22.15 they are a thread of 30 ms and 15 MB: an application that does not
- * have the packages gets none.
+ * have the packages gets none, and the `optional` ones alone are no reason for a thread.
  */
-export function hookModules(paths: readonly string[], onLoaded: (namespace: unknown, filename: string) => void): void {
-  const packages = new Set(paths.map(packageOf));
+export function hookModules(
+  worthwhile: readonly string[],
+  optional: readonly string[],
+  onLoaded: (namespace: unknown, filename: string) => void,
+): void {
+  const paths = [...worthwhile, ...optional];
+  const packages = new Set((registerHooks === undefined ? worthwhile : paths).map(packageOf));
   if (![...packages].some(isInstalled)) return;
 
   Object.defineProperty(globalThis, Symbol.for(PATCH_MODULE), {

@@ -15,6 +15,8 @@ export interface ModuleTarget {
   readonly file: string;
   /** "module": `file` is an ES module, and what is patched its namespace. */
   readonly format?: "module";
+  /** No reason to start a thread of hooks. */
+  readonly isOptional?: true;
   /** Must not throw. */
   patch(exports: unknown, version: string): void;
 }
@@ -46,6 +48,7 @@ export class Loader {
   /** Package name → file → targets. */
   private readonly targets = new Map<string, Map<string, ModuleTarget[]>>();
   private readonly modulePaths: string[] = [];
+  private readonly optionalPaths: string[] = [];
   private readonly versionsByFolder = new Map<string, string | undefined>();
 
   constructor(targets: readonly ModuleTarget[]) {
@@ -55,7 +58,9 @@ export class Loader {
       const sameFile = files.get(target.file);
       if (sameFile === undefined) files.set(target.file, [target]);
       else sameFile.push(target);
-      if (target.format === "module") this.modulePaths.push(`${target.name}/${target.file}`);
+      if (target.format === "module") {
+        (target.isOptional === true ? this.optionalPaths : this.modulePaths).push(`${target.name}/${target.file}`);
+      }
     }
   }
 
@@ -67,7 +72,7 @@ export class Loader {
       Reflect.apply(load, this, [filename]);
       onLoaded(this, filename);
     };
-    hookModules(this.modulePaths, (exports, filename) => onLoaded({ exports }, filename));
+    hookModules(this.modulePaths, this.optionalPaths, (exports, filename) => onLoaded({ exports }, filename));
     for (const filename of Object.keys(moduleCache)) {
       const module = moduleCache[filename];
       const name = module === undefined ? undefined : this.onLoaded(module, filename);

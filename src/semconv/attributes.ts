@@ -72,13 +72,17 @@ export const CACHE_OPERATION = "cache.operation";
 export const CACHE_TTL = "cache.ttl";
 
 /** Ours, where no convention exists. Times are milliseconds, sizes are bytes. */
+export const TRACEKIT_BULLMQ_JOB_NAME = "tracekit.bullmq.job_name";
 export const TRACEKIT_CACHE_HITS = "tracekit.cache.hits";
 export const TRACEKIT_CACHE_MISSES = "tracekit.cache.misses";
+/** Followed by a kind of in-process cache and `.hits` or `.misses`. */
+export const TRACEKIT_CACHE_PREFIX = "tracekit.cache.";
 export const TRACEKIT_CACHE_VALUE = "tracekit.cache.value";
 export const TRACEKIT_DB_AFFECTED_ROWS = "tracekit.db.affected_rows";
 export const TRACEKIT_DB_FAILED_COMMANDS = "tracekit.db.failed_commands";
 export const TRACEKIT_DB_OMITTED_PARAMETERS = "tracekit.db.omitted_parameters";
 export const TRACEKIT_DB_POOL_WAIT = "tracekit.db.pool_wait_ms";
+export const TRACEKIT_DB_SQLSTATE = "tracekit.db.sqlstate";
 export const TRACEKIT_DB_STATEMENT_NAME = "tracekit.db.statement_name";
 export const TRACEKIT_DB_TRANSACTION_OUTCOME = "tracekit.db.transaction_outcome";
 export const TRACEKIT_HTTP_ABORTED = "tracekit.http.aborted";
@@ -95,3 +99,6 @@ export const TRACEKIT_MESSAGING_RECEIVERS = "tracekit.messaging.receivers";
 export const TRACEKIT_MQTT_DUPLICATE = "tracekit.mqtt.dup";
 export const TRACEKIT_MQTT_QOS = "tracekit.mqtt.qos";
 export const TRACEKIT_MQTT_RETAIN = "tracekit.mqtt.retain";
+export const TRACEKIT_NATS_DUPLICATE = "tracekit.nats.duplicate";
+export const TRACEKIT_NATS_SEQUENCE = "tracekit.nats.sequence";
+export const TRACEKIT_NATS_STREAM = "tracekit.nats.stream";
