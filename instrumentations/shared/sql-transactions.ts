@@ -98,8 +98,11 @@ export class SqlTransactions {
 
   /** The connection has ended, or was given back to its pool, with a transaction open: nobody will say how that ends. */
   abandoned(connection: object): void {
-    if (this.openCount === 0) return;
-    for (let call = this.take(connection); call !== undefined; call = this.take(connection)) call.succeed("unfinished");
+    const transaction = this.current(connection);
+    if (transaction === undefined) return;
+    this.open.get(connection)?.pop();
+    this.openCount--;
+    transaction.call.succeed("unfinished");
   }
 
   private current(connection: object): OpenTransaction | undefined {
@@ -122,7 +125,8 @@ export class SqlTransactions {
  * Whether a text is worth asking `parentOf` about while no transaction is open: BEGIN and START, after white space or a
  * comment. For where the statement is not parsed yet.
  */
-export function mayBegin(text: string): boolean {
+export function mayBegin(text: unknown): boolean {
+  if (typeof text !== "string") return false;
   let index = 0;
   let code = text.charCodeAt(0);
   while (code <= 32) code = text.charCodeAt(++index);
