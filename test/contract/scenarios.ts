@@ -24,7 +24,7 @@ export interface ScenarioRun {
 }
 
 export interface ScenarioOptions {
-  /** ES-module text. For "cjs" its imports, each on one line of its own, are made `require` calls. */
+  /** ES-module text. For "cjs" its imports are made `require` calls. */
   readonly code: string;
   readonly type?: "cjs" | "esm";
   readonly preload?: "import" | "require" | "none";
@@ -80,8 +80,8 @@ export function receivedOnce({ spans }: OtlpReceiver): ReceivedSpan[] {
 function toCommonJs(code: string): string {
   return code
     .replace(/^import \* as (\w+) from (".+");$/gm, "const $1 = require($2);")
-    .replace(/^import (\w+), (\{.+\}) from (".+");$/gm, "const $1 = require($3);\nconst $2 = $1;")
-    .replace(/^import (.+) from (".+");$/gm, "const $1 = require($2);");
+    .replace(/^import (\w+), (\{[^}]+\}) from (".+");$/gm, "const $1 = require($3);\nconst $2 = $1;")
+    .replace(/^import (\w+|\{[^}]+\}) from (".+");$/gm, "const $1 = require($2);");
 }
 
 /** The spans directly below a span (by default a scenario's), in the order they started. */
