@@ -27,6 +27,19 @@ export const registry: readonly RegistryEntry[] = [
     load: () => loadChunk("./instrumentations/amqplib.js"),
   },
   {
+    name: "bullmq",
+    startsAtOnce: false,
+    modules: [
+      { name: "bullmq", versions: ">=3 <7", file: "dist/cjs/classes/job.js" },
+      { name: "bullmq", versions: ">=3 <7", file: "dist/cjs/classes/queue.js" },
+      { name: "bullmq", versions: ">=3 <7", file: "dist/cjs/classes/queue-base.js" },
+      { name: "bullmq", versions: ">=3 <7", file: "dist/cjs/classes/flow-producer.js" },
+      { name: "bullmq", versions: ">=3 <7", file: "dist/cjs/classes/queue-events.js" },
+      { name: "bullmq", versions: ">=3 <7", file: "dist/cjs/classes/worker.js" },
+    ],
+    load: () => loadChunk("./instrumentations/bullmq.js"),
+  },
+  {
     name: "express",
     startsAtOnce: false,
     modules: [
@@ -127,6 +140,18 @@ export const registry: readonly RegistryEntry[] = [
       { name: "mqtt", versions: ">=5 <5.1", file: "build/src/lib/client.js" },
     ],
     load: () => loadChunk("./instrumentations/mqtt.js"),
+  },
+  {
+    name: "mysql2",
+    startsAtOnce: false,
+    modules: [
+      { name: "mysql2", versions: ">=2 <3.11.5", file: "lib/connection.js" },
+      { name: "mysql2", versions: ">=3.11.5 <4", file: "lib/base/connection.js" },
+      { name: "mysql2", versions: ">=2 <3.11.5", file: "lib/pool.js" },
+      { name: "mysql2", versions: ">=3.11.5 <4", file: "lib/base/pool.js" },
+      { name: "mysql2", versions: ">=2 <4", file: "lib/commands/client_handshake.js" },
+    ],
+    load: () => loadChunk("./instrumentations/mysql2.js"),
   },
   {
     name: "pg",

@@ -97,6 +97,9 @@ export function summarizeSql(tokens: SqlTokens): SqlSummary {
           part += ` ${nameAt(tokens, object, object)}`;
           i = object;
         }
+      } else if (word === "START" && tokens.words[i + 1] === "TRANSACTION") {
+        i++;
+        part += ` ${nameAt(tokens, i, i)}`;
       }
     } else if (kind === WORD && CLAUSES.has(word)) {
       isStart = false;
@@ -139,6 +142,8 @@ function startsSources(tokens: SqlTokens, at: number, frame: Frame): boolean {
   if (word === "JOIN") return true;
   if (word === "USING") return tokens.words[at + 1] !== "(";
   if (word !== "FROM" || frame.hasFromArguments) return false;
+  // COPY a FROM STDIN
+  if (tokens.words[0] === "COPY" && ["STDIN", "PROGRAM"].includes(tokens.words[at + 1] ?? "")) return false;
   // a IS DISTINCT FROM b
   const before = tokens.words[at - 1];
   return !(before === "DISTINCT" && ["IS", "NOT"].includes(tokens.words[at - 2] ?? ""));

@@ -61,6 +61,7 @@ describe("the summary", () => {
     ["EXPLAIN ANALYZE SELECT * FROM t", "EXPLAIN SELECT t"],
     ["LISTEN url_events", "LISTEN url_events"],
     ["SET search_path TO x", "SET"],
+    ["START TRANSACTION READ ONLY", "START TRANSACTION"],
     ["SELECT a FROM b; DELETE FROM c", "SELECT b DELETE c"],
     ["SELECT 1 UNION ALL SELECT 2 FROM t", "SELECT SELECT t"],
     ["", ""],
