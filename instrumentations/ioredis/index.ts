@@ -23,7 +23,15 @@ import {
   withContext,
   withoutContext,
 } from "../shared/redis-streams.ts";
-import { type Command, connectionOf, type DataHandler, kCall, nameNode, type Pipeline, type Redis } from "./library.ts";
+import {
+  type Command,
+  connectionOf,
+  type DataHandler,
+  kCall,
+  nameServer,
+  type Pipeline,
+  type Redis,
+} from "./library.ts";
 import { PubSub } from "./pub-sub.ts";
 
 /*
@@ -214,7 +222,7 @@ function begin(shared: Shared, redis: Redis, command: Command, stream: unknown):
       if (kit.owner.enabled) start(shared, redis, command, description);
       return isStreamRole(description.role) || description.role === "entries" ? undefined : description.role;
     }
-    if (call !== null && call.self !== redis) nameNode(call, redis);
+    if (call !== null) nameServer(call, redis);
     if (isPipelined) return undefined;
     const { role } = redisCommand(command.name);
     if (role === undefined || isStreamRole(role) || role === "entries") return undefined;
@@ -366,7 +374,7 @@ const commandOperation: Operation<unknown, RedisCommand> = {
   kind: KIND_CLIENT,
   leaf: true,
   skip: ({ state, self, caller }) =>
-    state.isSetUp && (self.status === "connect" || caller.span?.isRecording() !== true),
+    state.isSetUp && (self.status === "connect" || state.name === "ASKING" || caller.span?.isRecording() !== true),
   start(span, call, capture) {
     const { state: command, self, args } = call;
     span.name = command.name;

@@ -96,10 +96,17 @@ export function connectionOf(redis: Redis): RedisConnection {
   return connection;
 }
 
-/** A cluster's command goes to one of its nodes, to another after a redirection: the last one is the one that answered. */
-export function nameNode(call: OperationCall, node: Redis): void {
-  if (!call.recording || call.isSettled || call.self.isCluster !== true) return;
-  const { host, port } = node.options;
+/**
+ * Says which server a command goes to, where that is known only now: a cluster's goes to one of its nodes, to another after a
+ * redirection, and the last one is the one that answered; a sentinel has to name the master first.
+ */
+export function nameServer(call: OperationCall, redis: Redis): void {
+  if (!call.recording || call.isSettled) return;
+  const { options, stream } = redis;
+  const isBehindSentinel = Boolean(options.sentinels);
+  if (!isBehindSentinel && call.self.isCluster !== true) return;
+  const host = isBehindSentinel ? stream?.remoteAddress : options.host;
+  const port = isBehindSentinel ? stream?.remotePort : options.port;
   if (host !== undefined) call.span.setAttribute(SERVER_ADDRESS, host);
   if (port !== undefined) call.span.setAttribute(SERVER_PORT, port);
 }

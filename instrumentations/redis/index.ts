@@ -421,7 +421,7 @@ function commandOperation(links: Links): Operation<unknown, RedisCommand> {
     title: "redis command",
     kind: KIND_CLIENT,
     leaf: true,
-    skip: ({ state, caller }) => state.isSetUp && caller.span?.isRecording() !== true,
+    skip: ({ state, caller }) => state.isSetUp && (state.name === "ASKING" || caller.span?.isRecording() !== true),
     start(span, call, capture) {
       const { state: command, self, args } = call;
       span.name = command.name;
