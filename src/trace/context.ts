@@ -58,6 +58,11 @@ export class TraceContext implements Context {
     return new TraceContext(this.span, baggage, this.suppressed, this.request, this.others, this.foreign);
   }
 
+  /** The same, in which nothing is traced. */
+  suppress(): TraceContext {
+    return new TraceContext(this.span, this.baggage, true, this.request, this.others, this.foreign);
+  }
+
   /** The context a request is handled in. */
   withRequest(span: ApiSpan, request: RequestScope): TraceContext {
     return new TraceContext(span, this.baggage, this.suppressed, request, this.others, this.foreign);
