@@ -154,6 +154,28 @@ export const registry: readonly RegistryEntry[] = [
     load: () => loadChunk("./instrumentations/mysql2.js"),
   },
   {
+    name: "nats",
+    startsAtOnce: false,
+    modules: [
+      { name: "nats", versions: ">=2 <3", file: "lib/nats-base-client/nats.js" },
+      { name: "nats", versions: ">=2 <3", file: "lib/nats-base-client/protocol.js" },
+      { name: "nats", versions: ">=2 <3", file: "lib/nats-base-client/queued_iterator.js" },
+      { name: "nats", versions: ">=2 <2.14", file: "lib/nats-base-client/jsclient.js" },
+      { name: "nats", versions: ">=2 <2.14", file: "lib/nats-base-client/jsmsg.js" },
+      { name: "nats", versions: ">=2.14 <3", file: "lib/jetstream/jsclient.js" },
+      { name: "nats", versions: ">=2.14 <3", file: "lib/jetstream/jsmsg.js" },
+      { name: "nats", versions: ">=2.14 <3", file: "lib/jetstream/consumer.js" },
+      { name: "@nats-io/nats-core", versions: ">=3 <4", file: "lib/nats.js" },
+      { name: "@nats-io/nats-core", versions: ">=3 <4", file: "lib/protocol.js" },
+      { name: "@nats-io/nats-core", versions: ">=3 <4", file: "lib/queued_iterator.js" },
+      { name: "@nats-io/jetstream", versions: ">=3 <4", file: "lib/jsclient.js" },
+      { name: "@nats-io/jetstream", versions: ">=3 <4", file: "lib/jsmsg.js" },
+      { name: "@nats-io/jetstream", versions: ">=3 <4", file: "lib/consumer.js" },
+      { name: "@nats-io/jetstream", versions: ">=3 <4", file: "lib/pushconsumer.js" },
+    ],
+    load: () => loadChunk("./instrumentations/nats.js"),
+  },
+  {
     name: "pg",
     startsAtOnce: false,
     modules: [

@@ -29,7 +29,7 @@ import { ROOT_CONTEXT, type TraceContext } from "../../src/trace/context.ts";
 export type Carrier = Record<string, string>;
 
 /** Milliseconds since the epoch, for systems whose messages do not say when they were published. */
-const PUBLISHED_AT = "tracekit-published-at";
+export const PUBLISHED_AT = "tracekit-published-at";
 
 const carrierSetter = {
   set(carrier: Carrier, key: string, value: string): void {
@@ -141,6 +141,8 @@ export function runHandler<A extends unknown[]>(
 /** The kinds of operation, each the first word of its spans' names and a block they share. */
 export const SEND: MessagingOperation = operation("send", "send");
 export const PUBLISH: MessagingOperation = operation("publish", "send");
+/** A message that is answered. */
+export const REQUEST: MessagingOperation = operation("request", "send");
 export const RECEIVE: MessagingOperation = operation("receive", "receive");
 export const PROCESS: MessagingOperation = operation("process", "process");
 
