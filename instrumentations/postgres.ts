@@ -194,6 +194,7 @@ function begin(query: any, parameters: unknown, execution: Execution, bound: Bou
   const target = targetOf(query);
   const parent = transactions.parentOf(query.state, execution.sql, target?.block, caller, startMillis);
   execution.call = beginOperation(bound.query, query, [parameters, target], execution, parent, startMillis);
+  transactions.join(query.state, execution.call);
 }
 
 function succeed(query: any, execution: Execution, result: unknown, { kit, transactions }: Bound): void {

@@ -110,12 +110,12 @@ databaseContract(
     test("COPY is one span until all is copied, or one that failed", () => {
       expect(brief("copy").map(({ name, affected_rows: rows, message }) => [name, rows, message])).toEqual([
         ["CREATE TABLE copied", undefined, undefined],
-        ["COPY copied stdin", 2, undefined],
+        ["COPY copied", 2, undefined],
         ["COPY copied", 2, undefined],
         ["COPY SELECT", 20_000, undefined],
         ["COPY SELECT", 20_000, undefined],
-        ["COPY copied stdin", undefined, 'invalid input syntax for type integer: "REDACTED"'],
-        ["COPY copied stdin", undefined, "COPY from stdin failed: Error: given up"],
+        ["COPY copied", undefined, 'invalid input syntax for type integer: "REDACTED"'],
+        ["COPY copied", undefined, "COPY from stdin failed: Error: given up"],
         ["COPY copied", 2, undefined],
         ["SELECT copied", undefined, undefined],
       ]);
