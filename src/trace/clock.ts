@@ -50,9 +50,9 @@ export function writeUnixNano(time: number, target: DataView, offset: number): v
   const millis = time + anchorFraction;
   const whole = Math.floor(millis);
   const wallMillis = anchorWholeMillis + whole;
-  // wallMillis * 1e6 exceeds 2^53, so it is multiplied in two halves of 16 bits and more.
+  // wallMillis * 1e6 exceeds 2^53, so it is multiplied in two halves of 16 bits and more. Masks, for `%` of such numbers is slow.
   const high = Math.floor(wallMillis / 65536) * 1e6;
-  const low = (wallMillis % 65536) * 1e6 + Math.round((millis - whole) * 1e6) + (high % 65536) * 65536;
-  target.setUint32(offset, low % 4294967296, true);
+  const low = (wallMillis & 65535) * 1e6 + Math.round((millis - whole) * 1e6) + (high & 65535) * 65536;
+  target.setUint32(offset, low >>> 0, true);
   target.setUint32(offset + 4, Math.floor(high / 65536) + Math.floor(low / 4294967296), true);
 }

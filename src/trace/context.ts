@@ -107,6 +107,8 @@ export function runInContext<A extends unknown[], R>(
   self: unknown,
   args: A,
 ): R {
+  // Entering it anew copies the map of all stores on Node 24 and later: ten times what asking takes.
+  if (storage.getStore() === context) return Reflect.apply(fn, self, args);
   return storage.run(context, Reflect.apply, fn, self, args);
 }
 
