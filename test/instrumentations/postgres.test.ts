@@ -121,7 +121,7 @@ databaseContract(
       ]);
     });
 
-    test("a savepoint stays in its transaction, a query with a nearer parent is below that", () => {
+    test("a savepoint stays in its transaction, a query with a nearer parent is below that, and linked", () => {
       const [first, inside, outside, ...others] = spansIn("savepoints");
       expect(childrenOf(run(), first).map(({ name }) => name)).toEqual([
         "begin",
@@ -132,7 +132,8 @@ databaseContract(
         "commit",
       ]);
       expect([first?.name, inside?.name, outside?.name]).toEqual(["transaction", "inside", "SELECT"]);
-      expect(childrenOf(run(), inside).map(({ name }) => name)).toEqual(["SELECT"]);
+      expect(childrenOf(run(), inside)).toMatchObject([{ name: "SELECT", links: [{ spanId: first?.spanId }] }]);
+      expect(outside?.links).toEqual([]);
       const outcomes = others.map(({ attributes }) => attributes["tracekit.db.transaction_outcome"]);
       expect(outcomes).toEqual(["commit", "rollback"]);
       expect(childrenOf(run(), others[0]).map(({ name }) => name)).toEqual([
