@@ -2,18 +2,21 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { messagingContract } from "../contract/messaging.ts";
-import { childrenOf } from "../contract/scenarios.ts";
+import { childrenOf, runScenarios } from "../contract/scenarios.ts";
 import { expectDescribed } from "../libraries/description.ts";
 import { amqplib } from "../libraries/amqplib.ts";
 import { startRabbitmq } from "../services/rabbitmq.ts";
 import type { Service } from "../services/service.ts";
-import type { ReceivedSpan } from "../support/otlp-receiver.ts";
+import { installLibraries } from "../support/library.ts";
+import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
 
 let rabbitmq: Service;
+let receiver: OtlpReceiver;
 beforeAll(async () => {
   rabbitmq = await startRabbitmq({ onProgress: (message) => console.error(message) });
+  receiver = await startOtlpReceiver();
 }, 300_000);
-afterAll(() => rabbitmq?.stop());
+afterAll(() => Promise.all([rabbitmq?.stop(), receiver?.close()]));
 
 messagingContract(
   {
@@ -199,3 +202,56 @@ messagingContract(
   },
   (spans: readonly ReceivedSpan[]) => expectDescribed(amqplib, spans),
 );
+
+/** An application of its own on the newest version; `channel` and an empty `queue` are there. */
+async function runAlone(body: string): ReturnType<typeof runScenarios> {
+  const version = amqplib.packages["amqplib"]?.at(-1) as string;
+  return runScenarios(receiver, {
+    libraries: await installLibraries({ amqplib: version }),
+    env: { RABBITMQ_URL: rabbitmq.url },
+    code: `
+      import amqp from "amqplib";
+      import { trace } from "@opentelemetry/api";
+      const connection = await amqp.connect(process.env.RABBITMQ_URL);
+      const channel = await connection.createChannel();
+      const { queue } = await channel.assertQueue("alone_" + process.pid, { exclusive: true });
+      ${body}
+      await connection.close();`,
+  });
+}
+
+test("messages that are never acknowledged do not hold on to ever more spans", async () => {
+  const { spans } = await runAlone(`
+    let received = 0;
+    const all = new Promise((resolve) => channel.consume(queue, () => void (++received === 1010 && resolve())));
+    for (let index = 0; index < 1010; index++) channel.sendToQueue(queue, Buffer.from(String(index)));
+    await all;
+    console.log(JSON.stringify({ name: "received", seen: [received], where: [] }));
+    // Those that are open are lost: only the others arrive.
+    process.exit();`);
+  const processed = spans.filter(({ kind }) => kind === "CONSUMER");
+  expect(processed.map(({ attributes }) => attributes["tracekit.messaging.body.content"]).slice(0, 3)).toEqual([
+    "0",
+    "1",
+    "2",
+  ]);
+  expect(processed.length).toBe(10);
+}, 100_000);
+
+test("an argument that throws when we look at it switches off this instrumentation, and nothing else", async () => {
+  const { told, spans, stderr } = await runAlone(`
+    const seen = [];
+    let looks = 0;
+    const hostile = { get messageId() { if (++looks === 1) throw new Error("hostile"); return "id"; } };
+    trace.getTracer("app").startActiveSpan("before", (span) => span.end());
+    const received = new Promise((resolve) => channel.consume(queue, resolve));
+    seen.push(channel.sendToQueue(queue, Buffer.from("x"), hostile));
+    const message = await received;
+    seen.push(message.properties.messageId, Object.keys(message.properties.headers));
+    channel.ack(message);
+    trace.getTracer("app").startActiveSpan("after", (span) => span.end());
+    console.log(JSON.stringify({ name: "hostile", seen, where: [] }));`);
+  expect(told.get("hostile")?.seen).toEqual([true, "id", []]);
+  expect(spans.map(({ name }) => name)).toEqual(["before", "after"]);
+  expect(stderr.match(/amqplib is no longer traced/g)).toHaveLength(1);
+}, 100_000);
