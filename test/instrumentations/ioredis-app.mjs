@@ -274,6 +274,17 @@ async function main() {
     note(found.length);
   });
 
+  await scenario("streams", async (note) => {
+    note(await redis.xgroup("CREATE", "orders", "workers", "$", "MKSTREAM"));
+    for (const item of ["book", "pen", "ink"]) await redis.xadd("orders", "*", "item", item);
+    const read = (count) => redis.xreadgroup("GROUP", "workers", "one", "COUNT", count, "STREAMS", "orders", ">");
+    const [[, [[id]]]] = await read(1);
+    note(
+      (await read(5))[0][1].map(([, fields]) => fields),
+      await redis.xack("orders", "workers", id),
+    );
+  });
+
   await scenario("secrets", async (note) => {
     note(await redis.set("reset-token:hunter2-in-key", "1"), await redis.set("user:42:password", "hunter2-under-key"));
     note(await redis.get("user:42:password"), await redis.set("sess:hunter2-id", '{"cart":"hunter2-session"}'));
