@@ -137,8 +137,9 @@ function recordRows(span: OperationSpan, result: unknown, { sql, streamedRows }:
     if (typeof each !== "object" || each === null) continue;
     const { command, fields, rows, rowCount } = each as Readonly<Record<string, unknown>>;
     const count = typeof rowCount === "number" && rowCount >= 0 ? rowCount : 0;
+    const isStream = fields === undefined;
     const hasColumns = Array.isArray(fields) && fields.length > 0;
-    const isCopied = isCopyOut(each, sql);
+    const isCopied = isStream && isCopyOut(each, sql);
     if (hasColumns || isCopied) {
       returned = Math.max(returned, 0) + (Array.isArray(rows) && rows.length > 0 ? rows.length : count);
     }
