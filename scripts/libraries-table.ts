@@ -10,7 +10,7 @@ const folder = join(import.meta.dirname, "../test/libraries");
 export async function loadDescriptions(): Promise<LibraryDescription[]> {
   const files = readdirSync(folder).filter((file) => file !== "description.ts" && file.endsWith(".ts"));
   const modules = files.sort().map((file) => import(pathToFileURL(join(folder, file)).href));
-  return (await Promise.all(modules)).map(({ default: description }) => description as LibraryDescription);
+  return (await Promise.all(modules)).flatMap((module) => Object.values(module as Record<string, LibraryDescription>));
 }
 
 const code = (text: string): string => `\`${text}\``;

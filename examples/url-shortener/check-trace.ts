@@ -1,6 +1,7 @@
 import * as semconv from "../../src/semconv/attributes.ts";
 import type { ReceivedSpan } from "../../test/support/otlp-receiver.ts";
 import { operationName, serviceOf } from "./print-trace.ts";
+import type { Topic } from "./stage.ts";
 
 /** An operation that must be in the trace, with what must be known about it. */
 interface Expected {
@@ -10,8 +11,16 @@ interface Expected {
   below: Expected[];
 }
 
+/** What was asked for, by whom, and what carried the news of it. */
+interface MadeLink {
+  id: string;
+  url: string;
+  user: string;
+  topic: Topic;
+}
+
 /** What of `POST /shorten` did not arrive: lines for people; none when the trace is whole. */
-export function missingFrom(trace: readonly ReceivedSpan[], link: { id: string; url: string; user: string }): string[] {
+export function missingFrom(trace: readonly ReceivedSpan[], link: MadeLink): string[] {
   const problems: string[] = [];
   const check = (expected: Expected, parent: ReceivedSpan | undefined): void => {
     const { service, operation, facts } = expected;
@@ -38,7 +47,7 @@ export function missingFrom(trace: readonly ReceivedSpan[], link: { id: string; 
 }
 
 /** Ten operations in eleven spans: the call of analytics is seen from both sides. */
-function wholeTrace({ id, url, user }: { id: string; url: string; user: string }): Expected {
+function wholeTrace({ id, url, user, topic }: MadeLink): Expected {
   const parameter = (index: number): string => `${semconv.DB_QUERY_PARAMETER_PREFIX}${index}`;
   const phaseOf = (name: string): string => semconv.TRACEKIT_HTTP_PHASE_PREFIX + name;
   const caller = { [semconv.USER_ID]: user };
@@ -60,7 +69,9 @@ function wholeTrace({ id, url, user }: { id: string; url: string; user: string }
     expect("url", "INSERT urls", { ...written, [parameter(0)]: id, [parameter(1)]: url, [parameter(2)]: user }),
     expect("url", `SET url:${id}`, { ...caller, [semconv.CACHE_TTL]: 3600 }),
     expect("url", "POST analytics/track", { ...caller, [semconv.HTTP_RESPONSE_STATUS_CODE]: 202 }, [analytics]),
-    expect("url", "publish url-events", message, [expect("notifier", "process url-events", message)]),
+    expect("url", `${topic === "kafka" || topic === "rabbitmq" ? "send" : "publish"} url-events`, message, [
+      expect("notifier", "process url-events", message),
+    ]),
   ]);
 }
 

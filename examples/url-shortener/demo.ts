@@ -6,8 +6,8 @@ import { CACHE_HIT, HTTP_RESPONSE_STATUS_CODE } from "../../src/semconv/attribut
 import { missingFrom } from "./check-trace.ts";
 import { operationName, printTrace, printTraceLine } from "./print-trace.ts";
 import type { PrintOptions } from "./print-trace.ts";
-import { setStage } from "./stage.ts";
-import type { Stage } from "./stage.ts";
+import { setStage, topics } from "./stage.ts";
+import type { Stage, Topic } from "./stage.ts";
 
 const usage = `npm run demo [-- options]
 
@@ -15,10 +15,11 @@ Starts PostgreSQL, Redis and three small services, each preloaded with Tracekit,
 that arrive. Runs until Ctrl-C, and leaves nothing behind.
 
   --once        end after the traces are printed; with exit code 1 and a list of what is missing if they are not whole
+  --topic <t>   what carries messages to the notifier: ${topics.join(", ")} (default: redis)
   --port <n>    port of the url service (default: any free one)
   --help        this text
 
-TRACEKIT_TEST_POSTGRES_URL and TRACEKIT_TEST_REDIS_URL name running servers to use instead. NO_COLOR=1: no colours.`;
+TRACEKIT_TEST_POSTGRES_URL, TRACEKIT_TEST_REDIS_URL and the like name running servers to use instead. NO_COLOR=1: no colours.`;
 
 const USER = "u_42";
 const SECRET = "blue-tram-seven";
@@ -35,7 +36,7 @@ const FORGOTTEN_MILLIS = 60_000;
 const undo: Array<() => Promise<unknown>> = [];
 let ending: Promise<void> | undefined;
 let isUp = false;
-const { once, port } = readArguments();
+const { once, port, topic } = readArguments();
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
@@ -51,8 +52,8 @@ try {
 }
 
 async function run(): Promise<void> {
-  say("Starting two servers and three services:");
-  const stage = await setStage({ port, say, onStarted: (stop) => undo.push(stop), onCrash: fail });
+  say("Starting servers and three services:");
+  const stage = await setStage({ port, topic, say, onStarted: (stop) => undo.push(stop), onCrash: fail });
   const { receiver } = stage;
   const link = await sendTraffic(stage);
   await receiver.waitForSpans(() => problemsOf(stage, link).length === 0, 15_000).catch(() => {});
@@ -111,7 +112,7 @@ async function sendTraffic({ url, redisUrl }: Stage): Promise<{ id: string; url:
 
 function problemsOf({ receiver, headersAtMixpanel }: Stage, link: { id: string; url: string }): string[] {
   const { spans, requests } = receiver;
-  const problems = missingFrom(mainTrace(spans), { ...link, user: USER });
+  const problems = missingFrom(mainTrace(spans), { ...link, user: USER, topic });
   const roots = requestsIn(spans).length;
   if (roots !== REQUESTS) problems.push(`${roots} of ${REQUESTS} requests have a trace`);
   for (const hit of [true, false]) {
@@ -164,12 +165,13 @@ async function showTraces({ requests, spans: received }: OtlpReceiver): Promise<
   }
 }
 
-function readArguments(): { once: boolean; port: string } {
+function readArguments(): { once: boolean; port: string; topic: Topic } {
   try {
     const { values } = parseArgs({
       options: {
         once: { type: "boolean", default: false },
         port: { type: "string", default: "0" },
+        topic: { type: "string", default: "redis" },
         help: { type: "boolean", default: false },
       },
     });
@@ -180,7 +182,9 @@ function readArguments(): { once: boolean; port: string } {
     if (!/^\d{1,5}$/.test(values.port) || Number(values.port) > 65_535) {
       throw new Error(`--port ${values.port} is not a port.`);
     }
-    return values;
+    const topic = topics.find((known) => known === values.topic);
+    if (topic === undefined) throw new Error(`--topic ${values.topic} is none of ${topics.join(", ")}.`);
+    return { ...values, topic };
   } catch (error) {
     say(`${(error as Error).message}\n\n${usage}`);
     process.exit(2);

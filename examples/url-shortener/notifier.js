@@ -1,11 +1,7 @@
-import { Redis } from "ioredis";
+const { subscribe } = await import(`./topics/${process.env.TOPIC ?? "redis"}.js`);
 
-const redis = new Redis(process.env.REDIS_URL);
-
-redis.on("message", (_channel, message) => {
+await subscribe("url-events", (message) => {
   const { type, id, url } = JSON.parse(message);
   console.log(`${id} was ${type}: ${url}`);
 });
-
-await redis.subscribe("url-events");
 console.log("subscribed");

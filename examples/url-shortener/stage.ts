@@ -3,8 +3,12 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, join, relative } from "node:path";
 import pg from "pg";
+import { startKafka } from "../../test/services/kafka.ts";
+import { startNats } from "../../test/services/nats.ts";
 import { startPostgres } from "../../test/services/postgres.ts";
+import { startRabbitmq } from "../../test/services/rabbitmq.ts";
 import { startRedis } from "../../test/services/redis.ts";
+import type { Service as Server } from "../../test/services/service.ts";
 import { ensureBuilt, repositoryRoot } from "../../test/support/built.ts";
 import { startOtlpReceiver } from "../../test/support/otlp-receiver.ts";
 import type { OtlpReceiver } from "../../test/support/otlp-receiver.ts";
@@ -20,9 +24,22 @@ export interface Stage {
   headersAtMixpanel: Array<NodeJS.Dict<string | string[]>>;
 }
 
+/** What carries messages to the notifier. */
+export type Topic = "redis" | "rabbitmq" | "kafka" | "nats";
+
+export const topics: readonly Topic[] = ["redis", "rabbitmq", "kafka", "nats"];
+
+/** What there is to start for each; Redis is there anyway, as a cache. */
+const BROKERS = {
+  rabbitmq: { title: "RabbitMQ", start: startRabbitmq },
+  kafka: { title: "Kafka (librdkafka's mock broker, an emulator)", start: startKafka },
+  nats: { title: "NATS", start: startNats },
+};
+
 export interface StageOptions {
   /** Of the url service; "0" is any free one. */
   port: string;
+  topic: Topic;
   say(line: string): void;
   /** Is given what to undo as things start; to be called last first. Nothing of it rejects. */
   onStarted(undo: () => Promise<unknown>): void;
@@ -31,7 +48,7 @@ export interface StageOptions {
 }
 
 /** Rejects, saying what to do, when something cannot be started. */
-export async function setStage({ port, say, onStarted, onCrash }: StageOptions): Promise<Stage> {
+export async function setStage({ port, topic, say, onStarted, onCrash }: StageOptions): Promise<Stage> {
   const step = async <T>(
     title: string,
     start: () => Promise<T>,
@@ -51,18 +68,12 @@ export async function setStage({ port, say, onStarted, onCrash }: StageOptions):
 
   const onProgress = (message: string): void => say(`    ${message}`);
   linkPackage();
-  const [receiver, postgres, redis] = await Promise.all([
+  const stop = (started: Server): Promise<void> => started.stop();
+  const [receiver, postgres, redis, broker] = await Promise.all([
     step("OTLP receiver", startOtlpReceiver, (started) => started.close()),
-    step(
-      "PostgreSQL",
-      () => startPostgres({ onProgress }),
-      (started) => started.stop(),
-    ),
-    step(
-      "Redis",
-      () => startRedis({ onProgress }),
-      (started) => started.stop(),
-    ),
+    step("PostgreSQL", () => startPostgres({ onProgress }), stop),
+    step("Redis", () => startRedis({ onProgress }), stop),
+    topic === "redis" ? undefined : step(BROKERS[topic].title, () => BROKERS[topic].start({ onProgress }), stop),
     step("build of @tracekit/auto", () => ensureBuilt()),
   ]);
   const mixpanel = await startMixpanel();
@@ -75,6 +86,8 @@ export async function setStage({ port, say, onStarted, onCrash }: StageOptions):
     NODE_OPTIONS: "--import ./hosts.js",
     HOSTS: "analytics=127.0.0.1,api.mixpanel.example=127.0.0.1",
     REDIS_URL: redis.url,
+    TOPIC: topic,
+    TOPIC_URL: (broker ?? redis).url,
   };
   const [analyticsPort] = await Promise.all([
     startService("analytics", {

@@ -3,11 +3,13 @@ import { Redis } from "ioredis";
 import pg from "pg";
 import { verify } from "./auth.js";
 
-const { PORT = "3000", DATABASE_URL, REDIS_URL, ANALYTICS_URL } = process.env;
+const { PORT = "3000", DATABASE_URL, REDIS_URL, ANALYTICS_URL, TOPIC = "redis" } = process.env;
 const CACHE_SECONDS = 3600;
 
 const database = new pg.Pool({ connectionString: DATABASE_URL });
 const redis = new Redis(REDIS_URL);
+const { connectPublisher } = await import(`./topics/${TOPIC}.js`);
+const publish = await connectPublisher();
 await database.query("CREATE TABLE IF NOT EXISTS urls (id varchar(16) PRIMARY KEY, url text, user_id text)");
 
 const app = express();
@@ -25,7 +27,7 @@ app.post("/shorten", async (request, response) => {
   await database.query("INSERT INTO urls (id, url, user_id) VALUES ($1, $2, $3)", [id, url, user.id]);
   await redis.set(`url:${id}`, url, "EX", CACHE_SECONDS);
   await track({ event: "shortened", id, url });
-  await redis.publish("url-events", JSON.stringify({ id, type: "shortened", url }));
+  await publish("url-events", JSON.stringify({ id, type: "shortened", url }));
   response.status(201).json({ id, url });
 });
 

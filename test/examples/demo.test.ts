@@ -35,6 +35,23 @@ describe("npm run demo", () => {
     expect(app.stdout).toMatch(/^POST \/shorten \S+ +user\.id=u_42 {3}500 .*INSERT urls {3}✗ 22001/m);
   });
 
+  test.each(["rabbitmq", "kafka", "nats"])(
+    "with --topic %s is the same one trace",
+    { timeout: TIMEOUT },
+    async (topic) => {
+      const app = demo(["--once", "--topic", topic], sharedServers());
+      const { code } = await app.exited;
+      expect({ code, stderr: app.stderr }).toMatchObject({ code: 0 });
+      expect(app.stdout).toMatch(/^└─ (?:send|publish) url-events \S+ +──► notifier: process url-events/m);
+    },
+  );
+
+  test("with --topic that is none says which there are", { timeout: TIMEOUT }, async () => {
+    const app = demo(["--topic", "pigeon"], {});
+    expect((await app.exited).code).toBe(2);
+    expect(app.stderr).toContain("--topic pigeon is none of redis, rabbitmq, kafka, nats.");
+  });
+
   test("with --once exits 1 and names what is missing when a service is not traced", { timeout: TIMEOUT }, async () => {
     const app = demo(["--once"], { ...sharedServers(), TRACEKIT_DEMO_UNTRACED: "notifier" });
     expect((await app.exited).code).toBe(1);
