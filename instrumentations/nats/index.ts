@@ -14,6 +14,7 @@
  * - Replies are no spans of their own; neither is what the library itself sends and receives (`$JS.`, `$SYS.`, `$SRV.`), nor
  *   the key-value and object stores (`$KV.`, `$O.`).
  * - Other than `next()` and `pull()`, what asks a consumer for messages is no span.
+ * - The library writes `reply` into the options of a publish; traced, it leaves them alone.
  */
 import type { Capture } from "../../src/capture/capture.ts";
 import { defineInstrumentation, type Instrumentation } from "../../src/instrumentation/instrumentation.ts";
@@ -69,11 +70,11 @@ const JETSTREAM = "@nats-io/jetstream";
 const nats: Instrumentation = defineInstrumentation({
   name: "nats",
   modules: [
-    { name: "nats", versions: ">=2 <3", file: "lib/nats-base-client/nats.js", patch: patchConnection },
-    { name: "nats", versions: ">=2 <3", file: "lib/nats-base-client/protocol.js", patch: patchProtocol },
-    { name: "nats", versions: ">=2 <3", file: "lib/nats-base-client/queued_iterator.js", patch: patchIterator },
-    { name: "nats", versions: ">=2 <2.14", file: "lib/nats-base-client/jsclient.js", patch: patchJetStream },
-    { name: "nats", versions: ">=2 <2.14", file: "lib/nats-base-client/jsmsg.js", patch: patchJetStreamMessage },
+    { name: "nats", versions: ">=2.6 <3", file: "lib/nats-base-client/nats.js", patch: patchConnection },
+    { name: "nats", versions: ">=2.6 <3", file: "lib/nats-base-client/protocol.js", patch: patchProtocol },
+    { name: "nats", versions: ">=2.6 <3", file: "lib/nats-base-client/queued_iterator.js", patch: patchIterator },
+    { name: "nats", versions: ">=2.6 <2.14", file: "lib/nats-base-client/jsclient.js", patch: patchJetStream },
+    { name: "nats", versions: ">=2.6 <2.14", file: "lib/nats-base-client/jsmsg.js", patch: patchJetStreamMessage },
     { name: "nats", versions: ">=2.14 <3", file: "lib/jetstream/jsclient.js", patch: patchJetStream },
     { name: "nats", versions: ">=2.14 <3", file: "lib/jetstream/jsmsg.js", patch: patchJetStreamMessage },
     { name: "nats", versions: ">=2.14 <3", file: "lib/jetstream/consumer.js", patch: patchConsumers },

@@ -130,7 +130,10 @@ messagingContract(
         failed.map(() => ({ code: "ERROR", message: "client disconnecting" })),
       );
       expect(failed).toHaveLength(3);
-      const [error, events] = run().publisher.told.get("disconnecting")?.seen as [{ message: string }, string[]];
+      const [error, events] = (run().publisher.told.get("disconnecting")?.seen ?? []) as unknown as [
+        { message: string },
+        string[],
+      ];
       expect([error.message, ...events]).toEqual(Array.from({ length: 3 }, () => "client disconnecting"));
     });
 
