@@ -300,8 +300,9 @@ class RequestInProgress implements ServerRequest, BodyObserver {
       // What nobody has read was never part of what the application did.
       if (response.req.readableDidRead) requestBody.record(call, REQUEST_BODY, this.requestType, capture);
     }
-    if (responseBody !== undefined && response.statusCode !== 204 && response.statusCode !== 304) {
-      if (responseBody.size > 0) span.attribute(HTTP_RESPONSE_BODY_SIZE, responseBody.size);
+    const { statusCode } = response;
+    if (responseBody !== undefined && responseBody.size > 0 && statusCode !== 204 && statusCode !== 304) {
+      span.attribute(HTTP_RESPONSE_BODY_SIZE, responseBody.size);
       responseBody.record(call, RESPONSE_BODY, this.responseType, capture);
     }
   }

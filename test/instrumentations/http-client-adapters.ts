@@ -5,7 +5,7 @@ import { runMain } from "./scenarios-app.cjs";
 `;
 
 /** node:http and node:https. */
-export const NODE_HTTP = `${HEAD}import http from "node:http";
+export const NODE_HTTP: string = `${HEAD}import http from "node:http";
 import https from "node:https";
 const agents = { "http:": new http.Agent({ keepAlive: true }), "https:": new https.Agent({ keepAlive: true }) };
 function send(url, { body, timeout, target = new URL(url), ...options }, control = () => {}) {
@@ -70,7 +70,7 @@ function abortSoon() {
 `;
 
 /** node:http2, one session an origin. */
-export const NODE_HTTP2 = `${HEAD}import http2 from "node:http2";
+export const NODE_HTTP2: string = `${HEAD}import http2 from "node:http2";
 const sessions = new Map();
 function sessionOf(origin, options) {
   let session = sessions.get(origin);
@@ -150,7 +150,7 @@ const client = {
 `;
 
 /** The global `fetch`. */
-export const NODE_FETCH_GLOBAL = `${HEAD}${FETCH_BODY}
+export const NODE_FETCH_GLOBAL: string = `${HEAD}${FETCH_BODY}
 client.timeout = (url) => send(url, { signal: AbortSignal.timeout(50) });
 client.trailers = (url) => send(url);
 client.endless = async (url) => {
@@ -164,7 +164,7 @@ runMain(() => runHttpClient(client).then(() => process.exit(0)));
 `;
 
 /** node-fetch 2 and 3. */
-export const NODE_FETCH = `${HEAD}import fetch from "node-fetch";
+export const NODE_FETCH: string = `${HEAD}import fetch from "node-fetch";
 import http from "node:http";
 import https from "node:https";
 const agents = { "http:": new http.Agent({ keepAlive: true }), "https:": new https.Agent({ keepAlive: true }) };
@@ -185,7 +185,7 @@ runMain(() => runHttpClient({
 `;
 
 /** axios. */
-export const AXIOS = `${HEAD}import axios from "axios";
+export const AXIOS: string = `${HEAD}import axios from "axios";
 import http from "node:http";
 import https from "node:https";
 const httpAgent = new http.Agent({ keepAlive: true });
@@ -210,7 +210,7 @@ runMain(() => runHttpClient({
 `;
 
 /** got 11 and later. */
-export const GOT = `${HEAD}import got from "got";
+export const GOT: string = `${HEAD}import got from "got";
 import http from "node:http";
 import https from "node:https";
 const agent = { http: new http.Agent({ keepAlive: true }), https: new https.Agent({ keepAlive: true }) };
@@ -238,7 +238,7 @@ runMain(() => runHttpClient({
 `;
 
 /** needle 2 and 3. */
-export const NEEDLE = `${HEAD}import needle from "needle";
+export const NEEDLE: string = `${HEAD}import needle from "needle";
 import http from "node:http";
 import https from "node:https";
 const agents = { "http:": new http.Agent({ keepAlive: true }), "https:": new https.Agent({ keepAlive: true }) };
@@ -257,7 +257,7 @@ runMain(() => runHttpClient({
 `;
 
 /** The undici package, by `request`. */
-export const UNDICI = `${HEAD}import * as undici from "undici";
+export const UNDICI: string = `${HEAD}import * as undici from "undici";
 const { Agent, MockAgent, ProxyAgent } = undici;
 const agent = new Agent();
 const send = async (url, options = {}) => {

@@ -44,6 +44,8 @@ async function spansOf(path: string): Promise<ReceivedSpan[]> {
 }
 
 async function spanOf(path: string): Promise<ReceivedSpan> {
+  // A span whose body is decoded arrives a moment later.
+  await receiver.waitForSpans((received) => received.some(({ attributes }) => attributes["url.path"] === path));
   const spans = await spansOf(path);
   expect(spans).toHaveLength(1);
   return spans[0] as ReceivedSpan;
