@@ -5,8 +5,8 @@ import { createHiddenSlot, type HiddenSlot } from "./shared/hidden-slot.ts";
 import { findServerRequest, recordRequestError, type ServerRequest } from "./shared/server-request.ts";
 
 /*
- * Express 4 and 5, and `router` 2 on its own: which route answers a request, and which error it was answered for. No spans:
- * middleware is the application's own code, and a span for each is noise.
+ * Express 4 (from 4.16) and 5, and `router` 2 on its own: which route answers a request, and which error it was answered
+ * for. No spans: middleware is the application's own code, and a span for each is noise.
  *
  * `req.baseUrl + req.route.path` would do but for parameters in mount paths, which `baseUrl` has replaced by their values
  * (`/users/42/posts/:id`). So each layer `use` has made remembers its path, and a request the path of each router it is in.
@@ -20,13 +20,13 @@ const express: Instrumentation = defineInstrumentation({
   modules: [
     {
       name: "express",
-      versions: ">=4.0.0 <5",
+      versions: ">=4.16.0 <5",
       file: "lib/router/index.js",
       patch: (router, kit) => patchRouter(router, kit),
     },
     {
       name: "express",
-      versions: ">=4.0.0 <5",
+      versions: ">=4.16.0 <5",
       file: "lib/router/layer.js",
       patch: (Layer, kit) => patchLayer(Layer, "handle_request", "handle_error", kit),
     },

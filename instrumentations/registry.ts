@@ -27,6 +27,26 @@ export const registry: readonly RegistryEntry[] = [
     load: () => loadChunk("./instrumentations/amqplib.js"),
   },
   {
+    name: "aws-sdk",
+    startsAtOnce: false,
+    modules: [
+      { name: "@aws-sdk/smithy-client", versions: ">=3.36 <4", file: "dist-cjs/client.js" },
+      { name: "@smithy/smithy-client", versions: ">=1 <5", file: "dist-cjs/client.js" },
+      { name: "@smithy/smithy-client", versions: ">=1 <5", file: "dist-cjs/index.js" },
+      { name: "@smithy/core", versions: ">=3 <4", file: "dist-cjs/submodules/client/index.js" },
+    ],
+    load: () => loadChunk("./instrumentations/aws-sdk.js"),
+  },
+  {
+    name: "better-sqlite3",
+    startsAtOnce: false,
+    modules: [
+      { name: "better-sqlite3", versions: ">=8 <14", file: "lib/methods/wrappers.js" },
+      { name: "better-sqlite3", versions: ">=8 <14", file: "lib/index.js" },
+    ],
+    load: () => loadChunk("./instrumentations/better-sqlite3.js"),
+  },
+  {
     name: "bullmq",
     startsAtOnce: false,
     modules: [
@@ -43,8 +63,8 @@ export const registry: readonly RegistryEntry[] = [
     name: "express",
     startsAtOnce: false,
     modules: [
-      { name: "express", versions: ">=4.0.0 <5", file: "lib/router/index.js" },
-      { name: "express", versions: ">=4.0.0 <5", file: "lib/router/layer.js" },
+      { name: "express", versions: ">=4.16.0 <5", file: "lib/router/index.js" },
+      { name: "express", versions: ">=4.16.0 <5", file: "lib/router/layer.js" },
       { name: "router", versions: ">=2.0.0 <3", file: "index.js" },
       { name: "router", versions: ">=2.0.0 <3", file: "lib/layer.js" },
     ],
@@ -174,6 +194,12 @@ export const registry: readonly RegistryEntry[] = [
       { name: "@nats-io/jetstream", versions: ">=3 <4", file: "lib/pushconsumer.js" },
     ],
     load: () => loadChunk("./instrumentations/nats.js"),
+  },
+  {
+    name: "node-sqlite",
+    startsAtOnce: false,
+    modules: [{ name: "node:sqlite", versions: ">=22.5 <27", file: "" }],
+    load: () => loadChunk("./instrumentations/node-sqlite.js"),
   },
   {
     name: "pg",

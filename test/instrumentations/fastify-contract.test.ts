@@ -1,4 +1,5 @@
 import { httpServerContract } from "../contract/http-server.ts";
+import fastify from "../libraries/fastify.ts";
 import { SERVER_HEAD as HEAD } from "./http-server-adapters.ts";
 
 const FASTIFY = (options: string): string => `${HEAD}const app = require("fastify")(${options});
@@ -14,7 +15,7 @@ httpServerContract({
   title: "fastify",
   instrumentation: "http-server",
   code: FASTIFY(""),
-  installs: [{ fastify: "4.0.3" }, { fastify: "4.29.1" }, { fastify: "5.12.8" }],
+  installs: fastify.packages.fastify.map((version) => ({ fastify: version })),
   hasRoutes: true,
 });
 

@@ -1,32 +1,27 @@
-import { copyFileSync, cpSync, mkdirSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { repositoryRoot } from "../support/built.ts";
+import { installLibraries } from "../support/library.ts";
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
+import fastify from "../libraries/fastify.ts";
 import { type App, runApp, startApp } from "../support/run-app.ts";
-import { makeTrackedFolder, removeTrackedFolder } from "../support/started.ts";
 
-const modules = join(repositoryRoot, "node_modules");
+const code = readFileSync(join(import.meta.dirname, "fastify-app.cjs"), "utf8");
 
-describe.each([
-  { version: 5, folder: "fastify" },
-  { version: 4, folder: "fastify4" },
-])("fastify $version", ({ folder }) => {
+describe.each(fastify.packages["fastify"].map((version) => ({ version })))("fastify $version", ({ version }) => {
   let receiver: OtlpReceiver;
-  let place: string;
   let app: App;
   let plain: App;
 
   beforeAll(async () => {
     receiver = await startOtlpReceiver();
-    // Under its own name, as an application has it; what it depends on is found further up.
-    mkdirSync(join(repositoryRoot, "test/.tmp"), { recursive: true });
-    place = makeTrackedFolder(join(repositoryRoot, "test/.tmp/fastify-"));
-    const file = join(place, "app.cjs");
-    copyFileSync(join(import.meta.dirname, "fastify-app.cjs"), file);
-    cpSync(join(modules, folder), join(place, "node_modules/fastify"), { recursive: true });
-    app = startApp({ file, env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_BSP_SCHEDULE_DELAY: "50" } });
-    plain = startApp({ file, preload: "none" });
+    const libraries = await installLibraries({ fastify: version });
+    const options = { code, type: "cjs" as const, libraries };
+    app = startApp({
+      ...options,
+      env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_BSP_SCHEDULE_DELAY: "50" },
+    });
+    plain = startApp({ ...options, preload: "none" });
     await Promise.all([app.port(), plain.port()]);
   });
 
@@ -34,7 +29,6 @@ describe.each([
     await app?.kill();
     await plain?.kill();
     await receiver?.close();
-    if (place !== undefined) removeTrackedFolder(place);
   });
 
   /** The request's one span; what the application answered is compared with what it answers without us. */
@@ -121,7 +115,10 @@ describe.each([
 
 test("an ES module's fastify is the same", async () => {
   const receiver = await startOtlpReceiver();
-  const { code, stderr } = await runApp({
+  const version = fastify.packages.fastify.at(-1) ?? "";
+  const libraries = await installLibraries({ fastify: version });
+  const { code: exitCode, stderr } = await runApp({
+    libraries,
     code: `
       import fastify from "fastify";
       const app = fastify();
@@ -132,7 +129,10 @@ test("an ES module's fastify is the same", async () => {
       await app.close();`,
     env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url },
   });
-  expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.not.stringContaining("no longer traced") });
+  expect({ code: exitCode, stderr }).toMatchObject({
+    code: 0,
+    stderr: expect.not.stringContaining("no longer traced"),
+  });
   const spans = await receiver.waitForSpans((received) => received.some(({ kind }) => kind === "SERVER"));
   expect(spans.filter(({ kind }) => kind === "SERVER").map(({ name }) => name)).toEqual(["GET /a/:b"]);
   await receiver.close();
