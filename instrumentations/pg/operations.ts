@@ -143,13 +143,18 @@ function recordRows(span: OperationSpan, result: unknown, { sql, streamedRows }:
     if (hasColumns || isCopied) {
       returned = Math.max(returned, 0) + (Array.isArray(rows) && rows.length > 0 ? rows.length : count);
     }
-    if (typeof rowCount === "number" && !isCopied && isChange(command, hasColumns)) {
+    if (typeof rowCount === "number" && !isCopied && isChange(command, hasColumns) && !isIdle(command, rowCount)) {
       affected = Math.max(affected, 0) + count;
     }
   }
   if (streamedRows > 0) returned = streamedRows;
   if (returned !== -1) span.attribute(DB_RESPONSE_RETURNED_ROWS, returned);
   if (affected !== -1) span.attribute(TRACEKIT_DB_AFFECTED_ROWS, affected);
+}
+
+/** Native clients say 0 where the server has counted nothing: BEGIN, CREATE TABLE. */
+function isIdle(command: unknown, rowCount: number): boolean {
+  return rowCount === 0 && typeof command === "string" && !/^(?:INSERT|UPDATE|DELETE|MERGE)$/.test(command);
 }
 
 /** The stream of a `COPY … TO STDOUT`, which counts the rows the server sent. */

@@ -14,14 +14,23 @@ export function watchSubmittable(
   caller: TraceContext,
   call: OperationCall<QueryState> | undefined,
 ): void {
+  const isNative = typeof submittable.handleReadyForQuery !== "function";
   replaceHandler(submittable, "handleError", (original) => {
     return function (this: any, ...args: unknown[]): unknown {
+      if (isNative) {
+        // The error has its SQLSTATE only then.
+        try {
+          return tracing.run(caller, original, this, args);
+        } finally {
+          call?.fail(args[0]);
+        }
+      }
       // A row that could not be parsed is what the application is told about.
       call?.fail(this._canceledDueToError || args[0]);
       return tracing.run(caller, original, this, args);
     };
   });
-  const isWatched = replaceHandler(submittable, "handleReadyForQuery", (original) => {
+  replaceHandler(submittable, "handleReadyForQuery", (original) => {
     return function (this: any, ...args: unknown[]): unknown {
       // pg goes on to `handleError` in this case.
       if (!this._canceledDueToError) call?.succeed(this._results ?? this._result ?? this);
@@ -30,8 +39,8 @@ export function watchSubmittable(
   });
   replaceHandler(submittable, "handlePortalSuspended", (original) => bindTo(tracing, caller, original));
   if (call === undefined) return;
-  if (!isWatched) {
-    // pg-native's queries know no handlers but that for errors.
+  if (isNative) {
+    // Its queries know no handlers but that for errors.
     if (typeof submittable.once === "function") submittable.once("end", (results: unknown) => call.succeed(results));
     else call.succeed();
     return;
