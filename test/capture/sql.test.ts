@@ -62,6 +62,8 @@ describe("the summary", () => {
     ["LISTEN url_events", "LISTEN url_events"],
     ["SET search_path TO x", "SET"],
     ["START TRANSACTION READ ONLY", "START TRANSACTION"],
+    ["COPY urls (id) FROM STDIN", "COPY urls"],
+    ["COPY (SELECT id FROM urls) TO STDOUT", "COPY SELECT urls"],
     ["SELECT a FROM b; DELETE FROM c", "SELECT b DELETE c"],
     ["SELECT 1 UNION ALL SELECT 2 FROM t", "SELECT SELECT t"],
     ["", ""],
