@@ -39,6 +39,10 @@ const MAX_REMEMBERED_KEY_CHARS = 128;
 const MAX_STATEMENT_CHARS = 65_536;
 const MAX_CACHED_STATEMENT_CHARS = 4_194_304;
 
+const MAX_ATTRIBUTES = 512;
+/** A longer string may be a slice, which keeps what it was cut from in memory (V8, from 13 characters). */
+const MAX_LAST_VALUE_CHARS = 12;
+
 /**
  * Decides what of a value may leave the process, and how much of it. Every method returns text within the budget
  * in which each secret is replaced by the word REDACTED; none throws, and none changes what it is given.
@@ -57,6 +61,8 @@ export class Capture {
   readonly #names: SensitiveNames;
   readonly #redactor: Redactor;
   readonly #keys = new BoundedMap<string>(MAX_REMEMBERED_KEYS);
+  /** By attribute name, its last short value: many attributes never have another. */
+  readonly #attributes = new Map<string, { readonly isSensitive: boolean; value: string; clean: string }>();
   readonly #statements = new Map<SqlDialect, BoundedMap<SqlStatement>>();
   readonly #anyStatements = this.#statementsOf(undefined);
 
@@ -107,7 +113,19 @@ export class Capture {
 
   /** A string the application has put on a span itself: redacted, and not cut, since span limits are for that. */
   attribute(name: string, value: string): string {
-    return this.#names.has(name) ? REDACTED : this.#redactor.redact(value);
+    let known = this.#attributes.get(name);
+    if (known === undefined) {
+      known = { isSensitive: this.#names.has(name), value: "", clean: "" };
+      if (this.#attributes.size < MAX_ATTRIBUTES) this.#attributes.set(name, known);
+    }
+    if (known.isSensitive) return REDACTED;
+    if (known.value === value) return known.clean;
+    const clean = this.#redactor.redact(value);
+    if (value.length <= MAX_LAST_VALUE_CHARS) {
+      known.value = value;
+      known.clean = clean;
+    }
+    return clean;
   }
 
   /** An absolute URL, or a path with its query: `https://REDACTED:REDACTED@host/a?token=REDACTED`. */
