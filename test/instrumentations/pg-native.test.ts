@@ -6,6 +6,7 @@ import { databaseContract } from "../contract/database.ts";
 import { childrenOf } from "../contract/scenarios.ts";
 import { expectDescribed } from "../libraries/description.ts";
 import description from "../libraries/pg.ts";
+import { findProgram } from "../services/service.ts";
 import { installLibraries } from "../support/library.ts";
 import { withLock } from "../support/lock.ts";
 
@@ -30,8 +31,13 @@ async function compileBindings(): Promise<void> {
   });
 }
 
+const missing = ["g++", "make", "python3", "pg_config"].filter((program) => findProgram(program) === undefined);
+if (missing.length > 0) {
+  console.error(`pg over libpq is NOT TESTED: this machine has no ${missing.join(", ")} (libpq-dev g++ make python3)`);
+}
+
 // Compiled for this Node, the bindings are of no use to another.
-describe.skipIf(Boolean(process.env["TRACEKIT_TEST_NODE"]))("pg over libpq", () => {
+describe.skipIf(missing.length > 0 || Boolean(process.env["TRACEKIT_TEST_NODE"]))("pg over libpq", () => {
   beforeAll(compileBindings, 200_000);
 
   databaseContract(
