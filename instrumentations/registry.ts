@@ -230,6 +230,7 @@ export const registry: readonly RegistryEntry[] = [
       { name: "@redis/client", versions: ">=1.0.6 <2 || >=5 <7", file: "dist/lib/client/index.js" },
       { name: "@redis/client", versions: ">=1.0.6 <2 || >=5 <7", file: "dist/lib/client/pub-sub.js" },
       { name: "@redis/client", versions: ">=5 <7", file: "dist/lib/client/pool.js" },
+      { name: "@redis/client", versions: ">=5.1 <7", file: "dist/lib/client/cache.js" },
     ],
     load: () => loadChunk("./instrumentations/redis.js"),
   },

@@ -35,7 +35,7 @@ import {
 import { PubSub } from "./pub-sub.ts";
 
 /*
- * ioredis: one span a command, one a pipeline or transaction, one a published and one a processed message.
+ * ioredis: one span a command, one a pipeline or transaction, one a published and one a processed message, streams as messages.
  *
  * - A command is traced where it is sent and ends where ioredis settles it, so promises and callbacks are the library's own.
  *   Sent again (offline queue, reconnect, cluster redirection) it keeps its span.
@@ -48,6 +48,8 @@ import { PubSub } from "./pub-sub.ts";
  *   not with SPUBLISH, with PUBLISH inside a script, inside `multi({ pipeline: false })` or in a cluster's pipeline, not when
  *   publisher or subscriber is not traced, when the server's ACL forbids the companion channel, or in the first round trip
  *   after subscribing. Such a message starts a new trace.
+ * - Entries of streams are messages: see `shared/redis-streams.ts`. Context in an entry is not taken out again where it is read
+ *   inside a transaction.
  * - The span of a message lasts until async listeners are done. Of a listener that is no async function and returns a
  *   promise, only the synchronous part is seen: watching a promise others may hold could hide or invent a rejection.
  */

@@ -5,6 +5,7 @@ import { beginOperation, type BoundOperation, type OperationCall } from "../../s
 import { now } from "../../src/trace/clock.ts";
 import { KIND_CLIENT } from "../../src/trace/tracer.ts";
 import { shown } from "../shared/cache-values.ts";
+import { CacheCounts } from "../shared/cache-counts.ts";
 import type { Carrier } from "../shared/messaging.ts";
 import { type BatchedCommand, batchOperation, type BatchResults, type BatchState } from "../shared/redis-batches.ts";
 import {
@@ -37,7 +38,8 @@ import { patchListeners, patchMessages, patchSubscriptions, PubSub } from "./pub
  * - What the library sends by itself to set up a connection is no span; AUTH, HELLO, SELECT, CLIENT, PING, SUBSCRIBE, … of the
  *   application are spans inside a trace only.
  * - A command that a cluster's node redirects is a span for each node that was asked; the redirecting answers are failures.
- * - A hit of the client-side cache (`clientSideCache`) sends nothing and is no span.
+ * - A hit of the client-side cache (`clientSideCache`) sends nothing and is no span: hits and misses are counted on the active
+ *   one, `tracekit.cache.client_side.hits` and `.misses`.
  * - A pipeline whose commands did not all succeed ends with the first error, as the library reports it.
  * - Context travels with a message through a companion channel, `__tracekit__:<channel>:context`; see `pub-sub.ts`. It does
  *   not with sharded pub/sub, with PUBLISH inside a script, with `commandsQueueMaxLength` (a
@@ -54,6 +56,7 @@ const redis: Instrumentation = defineInstrumentation({
     { name: "@redis/client", versions: VERSIONS, file: "dist/lib/client/index.js", patch: patchClient },
     { name: "@redis/client", versions: VERSIONS, file: "dist/lib/client/pub-sub.js", patch: patchPubSub },
     { name: "@redis/client", versions: ">=5 <7", file: "dist/lib/client/pool.js", patch: patchPool },
+    { name: "@redis/client", versions: ">=5.1 <7", file: "dist/lib/client/cache.js", patch: patchCache },
   ],
 });
 export default redis;
@@ -178,6 +181,31 @@ function patchPool(exports: { readonly RedisClientPool: { readonly prototype: ob
         const inCaller = (...args: unknown[]): unknown =>
           kit.tracing.run(caller, work as (...args: unknown[]) => unknown, undefined, args);
         return Reflect.apply(original, this, [inCaller, ...rest]);
+      },
+  );
+}
+
+function patchCache(exports: { readonly BasicClientSideCache: { readonly prototype: object } }, kit: Kit): void {
+  const { prototype } = exports.BasicClientSideCache;
+  const counts = new CacheCounts(kit.tracing, "client_side", prototype);
+  kit.wrap(
+    prototype,
+    "handleCache",
+    (original) =>
+      function (this: object, client: unknown, parser: unknown, send: () => unknown, ...rest: unknown[]): unknown {
+        let isSent = false;
+        const sending = (): unknown => {
+          isSent = true;
+          return send();
+        };
+        // Whether it sends the command is decided before anything is awaited.
+        const returned: unknown = Reflect.apply(original, this, [client, parser, sending, ...rest]);
+        try {
+          if (kit.owner.enabled) counts.count(this, !isSent);
+        } catch (error) {
+          kit.owner.disable("counting a hit", error);
+        }
+        return returned;
       },
   );
 }

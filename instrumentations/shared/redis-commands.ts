@@ -65,9 +65,10 @@ export interface RedisCommand {
   readonly name: string;
   /** `db.operation.name` and `cache.operation`. */
   readonly block: AttributeBlock;
-  /** Kinds of the first arguments, then of the repeating rest; see `ARGUMENTS`. */
+  /** Kinds of the first arguments, then of the repeating rest, then of the last one; see `ARGUMENTS`. */
   readonly lead: string;
   readonly rest: string;
+  readonly last: string;
   readonly cache: CacheUse | undefined;
   readonly role: CommandRole | undefined;
   /** Sets up the connection: clients send such commands of their own accord. */
@@ -80,7 +81,7 @@ export interface RedisCommand {
 }
 
 /**
- * Kinds of arguments, one letter each; what follows "|" repeats:
+ * Kinds of arguments, one letter each; what follows "|" repeats, what follows another "|" is last:
  * k key or channel, f field of a hash, v value (shown as `?`), o option (known word or number), c subcommand,
  * p name of a stored procedure, n number of keys that follow. Commands under "" show no argument at all, not even how many;
  * those not listed show all as values.
@@ -102,6 +103,7 @@ const ARGUMENTS: Readonly<Record<string, string>> = {
   kf: "HGET HEXISTS HSTRLEN",
   "k|f": "HMGET HDEL JSON.GET",
   "kfv|o": "JSON.SET",
+  "|k|f": "JSON.MGET",
   "k|fv": "HSET HMSET HSETNX HINCRBY HINCRBYFLOAT",
   "n|o": "SINTERCARD ZINTER ZUNION ZDIFF ZINTERCARD LMPOP ZMPOP",
   "on|o": "BLMPOP BZMPOP",
@@ -121,6 +123,7 @@ const CACHE_USES: Readonly<Record<string, readonly [operation: string, hit: HitR
   HMGET: ["get", "values", "none"],
   HGETALL: ["get", "map", "none"],
   "JSON.GET": ["get", "value", "none"],
+  "JSON.MGET": ["get", "values", "none"],
   "JSON.SET": ["set", "none", "none"],
   EXISTS: ["exists", "count", "none"],
   HEXISTS: ["exists", "flag", "none"],
@@ -202,13 +205,14 @@ export function redisCommand(name: string): RedisCommand {
 
 function describe(name: string): RedisCommand {
   const pattern = patterns.get(name) ?? "|v";
-  const bar = pattern.indexOf("|");
+  const [lead = "", rest = "", last = ""] = pattern.split("|");
   const use = CACHE_USES[name];
   const command = {
     name,
     block: new AttributeBlock({ [DB_OPERATION_NAME]: name, [CACHE_OPERATION]: use?.[0] }),
-    lead: bar === -1 ? pattern : pattern.slice(0, bar),
-    rest: bar === -1 ? "" : pattern.slice(bar + 1),
+    lead,
+    rest,
+    last,
     cache: use === undefined ? undefined : { operation: use[0], hit: use[1], ttl: use[2] },
     role: ROLES[name],
     isSetUp: SET_UP.has(name),
@@ -312,7 +316,7 @@ export function queryText(
   capture: Capture,
   keys?: string[],
 ): string {
-  const { lead, rest } = command;
+  const { lead, rest, last } = command;
   let text = command.name;
   if (lead === "" && rest === "") return text;
   const count = args.length < MAX_ARGUMENTS ? args.length : MAX_ARGUMENTS;
@@ -325,7 +329,8 @@ export function queryText(
       kind = "k";
       keysLeft--;
       restStart = index + 1;
-    } else if (index < lead.length) kind = lead[index];
+    } else if (last !== "" && index === args.length - 1) kind = last;
+    else if (index < lead.length) kind = lead[index];
     else if (rest !== "") kind = rest[(index - restStart) % rest.length];
     switch (kind) {
       case "k": {

@@ -119,6 +119,16 @@ const own = {
     where();
   },
 
+  async "client-side cache"(note, where) {
+    if (isVersion4) return;
+    const caching = await open({ RESP: 3, clientSideCache: { ttl: 0, maxEntries: 10 } });
+    note(await caching.get("here"), await caching.get("here"), await caching.get("nowhere"));
+    where();
+    await client.set("here", "other");
+    await sleep(30);
+    note(await caching.get("here"), await client.set("here", "value"));
+  },
+
   async pool(note) {
     const use = await pooled();
     const answers = await Promise.all(

@@ -136,6 +136,20 @@ function declareOwn({ spansIn, run }: TracedCache): void {
     );
   });
 
+  test("a hit of the client-side cache is counted, not a span of its own", () => {
+    const scenario = run().spans.find(({ name }) => name === "client-side cache");
+    const texts = spansIn("client-side cache").map(({ attributes }) => attributes["db.query.text"]);
+    const { "tracekit.cache.client_side.hits": hits, "tracekit.cache.client_side.misses": misses } =
+      scenario?.attributes ?? {};
+    // Version 4 has none.
+    const hasCache = run().told.get("client-side cache")?.seen.length !== 0;
+    expect([hits, misses, texts]).toEqual(
+      hasCache
+        ? [1, 3, ["GET here", "GET nowhere", "SET here ?", "GET here", "SET here ?"]]
+        : [undefined, undefined, []],
+    );
+  });
+
   test("what waits for a connection of a pool stays in its caller's context", () => {
     for (let index = 0; index < 6; index++)
       expect(spansIn(`pool ${index}`).map(({ attributes }) => attributes["db.query.text"])).toEqual([

@@ -40,6 +40,11 @@ const description: LibraryDescription = {
     "tracekit.messaging.receivers",
   ],
   captured: "keys; values written and read; messages and entries of streams",
-  limits: [],
+  limits: [
+    "Commands of the connection's set-up are spans inside a trace only.",
+    "A cluster's pipeline does not name its node.",
+    "Pub/sub context travels beside the message on a companion channel `__tracekit__:<channel>:context`; not with sharded channels, scripts, or MULTI without a pipeline.",
+    "Stream entries carry context only with `TRACEKIT_REDIS_STREAM_CONTEXT=true`.",
+  ],
 };
 export default description;

@@ -40,6 +40,13 @@ const description: LibraryDescription = {
     "tracekit.messaging.receivers",
   ],
   captured: "keys; values written and read; messages and entries of streams",
-  limits: [],
+  limits: [
+    "A command on a closed client, or offline without the offline queue, is no span.",
+    "A command that a cluster redirects is a span for each node asked.",
+    "A hit of the client-side cache is a count on the active span.",
+    "Before redis 4.6 processing a message is no span.",
+    "Pub/sub context travels beside the message on a companion channel `__tracekit__:<channel>:context`; not with sharded channels, scripts, or MULTI without a pipeline.",
+    "Stream entries carry context only with `TRACEKIT_REDIS_STREAM_CONTEXT=true`.",
+  ],
 };
 export default description;
