@@ -44,8 +44,8 @@ import { recordRedisFailure } from "./redis-failures.ts";
  *   show in SCAN, DBSIZE and evictions.
  * - Nothing.
  * The default is nothing. TRACEKIT_REDIS_STREAM_CONTEXT=true chooses the field, named `__tracekit__`: readers with Tracekit,
- * whatever their setting, take it out of the entries again, so that only others see it. Measured: 0.7 µs an XADD, 55 to 180
- * bytes an entry. A `traceparent` field that the application itself wrote is always followed.
+ * whatever their setting, take it out of the entries again, so that only others see it. It costs 0.8 µs an XADD (Node 20.20, two
+ * busy cores) and 99 bytes an entry, baggage apart. A `traceparent` field that the application itself wrote is always followed.
  *
  * Entries are read in batches and worked on later, nobody knows where: reading is one CLIENT span in its caller's trace, with a
  * link for each entry whose context is known. A read that finds nothing is a span only inside a trace: loops that wait for
