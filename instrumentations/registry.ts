@@ -30,21 +30,10 @@ export const registry: readonly RegistryEntry[] = [
     name: "aws-sdk",
     startsAtOnce: false,
     modules: [
-      { name: "@aws-sdk/smithy-client", versions: ">=3.36 <4", file: "dist-cjs/client.js" },
-      { name: "@smithy/smithy-client", versions: ">=1 <5", file: "dist-cjs/client.js" },
-      { name: "@smithy/smithy-client", versions: ">=1 <5", file: "dist-cjs/index.js" },
+      { name: "@smithy/smithy-client", versions: ">=2.1 <5", file: "dist-cjs/index.js" },
       { name: "@smithy/core", versions: ">=3 <4", file: "dist-cjs/submodules/client/index.js" },
     ],
     load: () => loadChunk("./instrumentations/aws-sdk.js"),
-  },
-  {
-    name: "better-sqlite3",
-    startsAtOnce: false,
-    modules: [
-      { name: "better-sqlite3", versions: ">=8 <14", file: "lib/methods/wrappers.js" },
-      { name: "better-sqlite3", versions: ">=8 <14", file: "lib/index.js" },
-    ],
-    load: () => loadChunk("./instrumentations/better-sqlite3.js"),
   },
   {
     name: "bullmq",
@@ -196,10 +185,14 @@ export const registry: readonly RegistryEntry[] = [
     load: () => loadChunk("./instrumentations/nats.js"),
   },
   {
-    name: "node-sqlite",
+    name: "pg",
     startsAtOnce: false,
-    modules: [{ name: "node:sqlite", versions: ">=22.5 <27", file: "" }],
-    load: () => loadChunk("./instrumentations/node-sqlite.js"),
+    modules: [
+      { name: "pg", versions: ">=8.0.3 <9", file: "lib/client.js" },
+      { name: "pg", versions: ">=8.0.3 <9", file: "lib/native/client.js" },
+      { name: "pg-pool", versions: ">=2 <4", file: "index.js" },
+    ],
+    load: () => loadChunk("./instrumentations/pg.js"),
   },
   {
     name: "pg",

@@ -139,19 +139,20 @@ export function runHandler<A extends unknown[]>(
 // What spans say.
 
 /** The kinds of operation, each the first word of its spans' names and a block they share. */
-export const SEND: MessagingOperation = operation("send", "send");
-export const PUBLISH: MessagingOperation = operation("publish", "send");
+export const SEND: MessagingOperation = messagingOperation("send", "send");
+export const PUBLISH: MessagingOperation = messagingOperation("publish", "send");
 /** A message that is answered. */
-export const REQUEST: MessagingOperation = operation("request", "send");
-export const RECEIVE: MessagingOperation = operation("receive", "receive");
-export const PROCESS: MessagingOperation = operation("process", "process");
+export const REQUEST: MessagingOperation = messagingOperation("request", "send");
+export const RECEIVE: MessagingOperation = messagingOperation("receive", "receive");
+export const PROCESS: MessagingOperation = messagingOperation("process", "process");
 
 export interface MessagingOperation {
   readonly name: string;
   readonly block: AttributeBlock;
 }
 
-function operation(name: string, type: string): MessagingOperation {
+/** One more kind: its name is the system's word, its type one of the conventions'. */
+export function messagingOperation(name: string, type: string): MessagingOperation {
   const block = new AttributeBlock({ [MESSAGING_OPERATION_NAME]: name, [MESSAGING_OPERATION_TYPE]: type });
   return { name, block };
 }

@@ -171,8 +171,14 @@ export function beginOperation<State>(
  * Calls `original` once, with its own `this`, and gives the application what it would have got; around it, one span that
  * ends exactly once however the call ends.
  */
-export function traceOperation(bound: BoundOperation, original: AnyFunction, self: unknown, args: any[]): unknown {
-  const call = beginOperation(bound, self, args);
+export function traceOperation<State>(
+  bound: BoundOperation<any, State>,
+  original: AnyFunction,
+  self: unknown,
+  args: any[],
+  state?: State,
+): unknown {
+  const call = beginOperation(bound, self, args, state);
   if (call === undefined) return Reflect.apply(original, self, args);
   const { operation, owner, tracing } = bound;
   const { settles } = operation;

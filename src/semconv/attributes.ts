@@ -44,6 +44,17 @@ export const DB_RESPONSE_STATUS_CODE = "db.response.status_code";
 export const DB_STORED_PROCEDURE_NAME = "db.stored_procedure.name";
 export const DB_SYSTEM_NAME = "db.system.name";
 
+export const AWS_DYNAMODB_TABLE_NAMES = "aws.dynamodb.table_names";
+export const AWS_REQUEST_ID = "aws.request_id";
+export const AWS_S3_BUCKET = "aws.s3.bucket";
+export const AWS_SNS_TOPIC_ARN = "aws.sns.topic.arn";
+export const AWS_SQS_QUEUE_URL = "aws.sqs.queue.url";
+
+/** Of AWS's calls; the conventions for RPC in general are moving on to other names. */
+export const RPC_METHOD = "rpc.method";
+export const RPC_SERVICE = "rpc.service";
+export const RPC_SYSTEM = "rpc.system";
+
 export const MESSAGING_BATCH_MESSAGE_COUNT = "messaging.batch.message_count";
 export const MESSAGING_CLIENT_ID = "messaging.client.id";
 export const MESSAGING_CONSUMER_GROUP_NAME = "messaging.consumer.group.name";
@@ -72,6 +83,7 @@ export const CACHE_OPERATION = "cache.operation";
 export const CACHE_TTL = "cache.ttl";
 
 /** Ours, where no convention exists. Times are milliseconds, sizes are bytes. */
+export const TRACEKIT_AWS_MESSAGE_GROUP_ID = "tracekit.aws.message_group_id";
 export const TRACEKIT_BULLMQ_JOB_NAME = "tracekit.bullmq.job_name";
 export const TRACEKIT_CACHE_HITS = "tracekit.cache.hits";
 export const TRACEKIT_CACHE_MISSES = "tracekit.cache.misses";
@@ -91,8 +103,10 @@ export const TRACEKIT_HTTP_REQUEST_BODY_PARTS = "tracekit.http.request.body.part
 export const TRACEKIT_HTTP_RESPONSE_BODY_PARTS = "tracekit.http.response.body.parts";
 export const TRACEKIT_HTTP_STREAMING = "tracekit.http.streaming";
 export const TRACEKIT_MESSAGING_BODY_CONTENT = "tracekit.messaging.body.content";
+export const TRACEKIT_MESSAGING_CONTEXT_OMITTED = "tracekit.messaging.context_omitted";
 export const TRACEKIT_MESSAGING_DELIVERY_ATTEMPT = "tracekit.messaging.delivery_attempt";
 /** What became of a consumed message: "ack", "reject" (for good) or "requeue". */
+export const TRACEKIT_MESSAGING_FAILED_MESSAGES = "tracekit.messaging.failed_messages";
 export const TRACEKIT_MESSAGING_OUTCOME = "tracekit.messaging.outcome";
 export const TRACEKIT_MESSAGING_QUEUE_TIME = "tracekit.messaging.queue_time_ms";
 export const TRACEKIT_MESSAGING_RECEIVERS = "tracekit.messaging.receivers";
