@@ -13,31 +13,48 @@ export async function loadDescriptions(): Promise<LibraryDescription[]> {
   return (await Promise.all(modules)).flatMap((module) => Object.values(module as Record<string, LibraryDescription>));
 }
 
-const code = (text: string): string => `\`${text}\``;
-const cell = (text: string): string => text.replaceAll("|", "\\|");
-
-/** The README's table of libraries. */
+/** The README's tables of libraries: what a user wants to know at once, and the rest to be opened. */
 export async function renderLibraries(): Promise<string> {
-  const rows = (await loadDescriptions()).map((description) => {
-    const { instrumentation, packages, title, server, spans, attributes, captured, limits } = description;
-    const modules = registry.find(({ name }) => name === instrumentation)?.modules ?? [];
-    const supported = new Map<string, Set<string>>();
-    for (const { name, versions } of modules) supported.set(name, (supported.get(name) ?? new Set()).add(versions));
-    const libraries = [
-      ...(title === undefined ? [] : [title]),
-      ...[...supported].map(([name, ranges]) => `${code(name)} ${[...ranges].join(", ")}`),
-    ];
-    const tested = Object.entries(packages).map(([name, versions]) => `${name} ${versions.join(", ")}`);
-    const cells = [
-      libraries.join("<br>"),
-      spans,
-      captured,
-      attributes.map(code).join(" "),
-      limits.join(" ") || "-",
-      [...tested, server].join("; "),
-    ];
-    return `| ${cells.map(cell).join(" | ")} |`;
-  });
-  const head = ["library and versions", "a span is", "recorded", "attributes", "limits", "tested with"];
-  return [`| ${head.join(" | ")} |`, `|${head.map(() => "---|").join("")}`, ...rows].join("\n");
+  const descriptions = await loadDescriptions();
+  const overview = descriptions.map((one) => [
+    supported(one),
+    one.spans,
+    one.captured,
+    one.limits.map((limit) => `- ${limit}`).join("<br>"),
+  ]);
+  const details = descriptions.map((one) => [
+    titleOf(one),
+    one.attributes.map(code).join(" ") || "none of their own",
+    [...Object.entries(one.packages).map(([name, versions]) => `${name} ${versions.join(", ")}`), one.server].join(
+      "; ",
+    ),
+  ]);
+  return [
+    table(["library and versions", "a span is", "recorded", "known limits"], overview),
+    "<details><summary>Attributes of each, and what the tests run</summary>",
+    table(["library", "attributes", "tested with"], details),
+    "</details>",
+  ].join("\n\n");
+}
+
+function titleOf({ title, packages, instrumentation }: LibraryDescription): string {
+  return title ?? (Object.keys(packages).map(code).join(", ") || code(instrumentation));
+}
+
+/** "`pg` >=8.0.3 <9": the ranges are those the loader goes by. */
+function supported({ title, instrumentation }: LibraryDescription): string {
+  const ranges = new Map<string, Set<string>>();
+  for (const { name, versions } of registry.find((entry) => entry.name === instrumentation)?.modules ?? []) {
+    ranges.set(name, (ranges.get(name) ?? new Set()).add(versions));
+  }
+  const packages = [...ranges].map(([name, versions]) => `${code(name)} ${[...versions].join(", ")}`);
+  return (title === undefined ? packages : [title, ...packages]).join("<br>");
+}
+
+const code = (text: string): string => `\`${text}\``;
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+  return [line(head), `|${head.map(() => "---|").join("")}`, ...rows.map(line)].join("\n");
 }

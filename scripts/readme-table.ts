@@ -2,11 +2,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { VARIABLES } from "../src/config/variables.ts";
 import type { Variable } from "../src/config/variables.ts";
+import { renderLibraries } from "./libraries-table.ts";
 
-/** Writes the table of variables into README.md, between its two markers. Run: `npx tsx scripts/readme-table.ts`. */
-
-export const START = "<!-- variables:start -->";
-export const END = "<!-- variables:end -->";
+/** Writes the tables of libraries and of variables into README.md, each between its two markers. Run: `npm run docs`. */
 
 const README = fileURLToPath(new URL("../README.md", import.meta.url));
 
@@ -50,15 +48,20 @@ export function renderVariables(): string {
 }
 
 /** `readme` with fresh tables. Throws when a marker is missing. */
-export function withVariables(readme: string): string {
-  const start = readme.indexOf(START);
-  const end = readme.indexOf(END);
-  if (start < 0 || end < start) throw new Error(`README.md needs ${START} and, after it, ${END}`);
+export async function withTables(readme: string): Promise<string> {
+  return replaceBetween(replaceBetween(readme, "libraries", await renderLibraries()), "variables", renderVariables());
+}
+
+function replaceBetween(readme: string, name: string, tables: string): string {
+  const [open, close] = [`<!-- ${name}:start -->`, `<!-- ${name}:end -->`];
+  const start = readme.indexOf(open);
+  const end = readme.indexOf(close);
+  if (start < 0 || end < start) throw new Error(`README.md needs ${open} and, after it, ${close}`);
   // The formatter would pad every cell to the longest one.
-  const tables = `<!-- prettier-ignore-start -->\n\n${renderVariables()}\n\n<!-- prettier-ignore-end -->`;
-  return `${readme.slice(0, start)}${START}\n\n${tables}\n\n${readme.slice(end)}`;
+  const unformatted = `<!-- prettier-ignore-start -->\n\n${tables}\n\n<!-- prettier-ignore-end -->`;
+  return `${readme.slice(0, start)}${open}\n\n${unformatted}\n\n${readme.slice(end)}`;
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  writeFileSync(README, withVariables(readFileSync(README, "utf8")));
+  writeFileSync(README, await withTables(readFileSync(README, "utf8")));
 }
