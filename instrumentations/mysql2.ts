@@ -78,9 +78,20 @@ interface Bound {
 
 type QueryCall = OperationCall<QueryState>;
 
+const transactionsByKit = new WeakMap<Kit, SqlTransactions>();
+
+function transactionsOf(kit: Kit): SqlTransactions {
+  let transactions = transactionsByKit.get(kit);
+  if (transactions === undefined) {
+    transactions = new SqlTransactions(kit);
+    transactionsByKit.set(kit, transactions);
+  }
+  return transactions;
+}
+
 function patchConnection(Connection: any, kit: Kit): void {
   const { owner, tracing } = kit;
-  const bound: Bound = { kit, query: kit.bind(queryOperation), transactions: new SqlTransactions(kit) };
+  const bound: Bound = { kit, query: kit.bind(queryOperation), transactions: transactionsOf(kit) };
   const boundPrepare = kit.bind(prepareOperation);
   const Query = Connection.createQuery("", undefined, undefined, {}).constructor;
 
@@ -164,6 +175,18 @@ function patchPool(Pool: any, kit: Kit): void {
   const bound = kit.bind(connectOperation);
   /** Callbacks of ours: a pool asks itself again for those that waited for a connection that broke. */
   const waiting = new WeakSet<object>();
+  const transactions = transactionsOf(kit);
+
+  kit.wrap(
+    Pool.prototype,
+    "releaseConnection",
+    (original) =>
+      function releaseConnection(this: any, connection: any): any {
+        // What was sent before the release may still be on its way: COMMIT among it.
+        if (transactions.openCount > 0) transactions.abandoned(connection);
+        return Reflect.apply(original, this, arguments);
+      },
+  );
 
   // A request for a connection waits in a queue that other requests work off: its callback has to find its way back.
   kit.wrap(
@@ -308,7 +331,8 @@ function begin(
   const parent =
     state.sql === undefined ? caller : transactions.parentOf(connection, state.sql, block, caller, startMillis);
   const call = beginOperation(query, connection, [], state, parent, startMillis);
-  if (call !== undefined) known.watch(connection, call);
+  transactions.join(connection, call);
+  if (call !== undefined) known.watch(connection, call, transactions);
   return call;
 }
 
@@ -556,13 +580,16 @@ class Connection {
   }
 
   /** Some queries are dropped in silence when their connection ends: those without a callback, and those behind `destroy()`. */
-  watch(connection: any, call: QueryCall): void {
+  watch(connection: any, call: QueryCall, transactions: SqlTransactions): void {
     this.calls.add(call);
     if (this.isWatched || typeof connection.stream?.once !== "function") return;
     this.isWatched = true;
     connection.stream.once("close", () => {
-      for (const pending of this.calls) pending.fail(connection._fatalError ?? connection._protocolError ?? LOST);
+      const error = connection._fatalError ?? connection._protocolError ?? LOST;
+      if (this.calls.size > 0) transactions.failed(connection, undefined, error, true);
+      for (const pending of this.calls) pending.fail(error);
       this.calls.clear();
+      transactions.abandoned(connection);
     });
   }
 }

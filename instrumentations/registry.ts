@@ -36,6 +36,15 @@ export const registry: readonly RegistryEntry[] = [
     load: () => loadChunk("./instrumentations/aws-sdk.js"),
   },
   {
+    name: "better-sqlite3",
+    startsAtOnce: false,
+    modules: [
+      { name: "better-sqlite3", versions: ">=8 <14", file: "lib/methods/wrappers.js" },
+      { name: "better-sqlite3", versions: ">=8 <14", file: "lib/index.js" },
+    ],
+    load: () => loadChunk("./instrumentations/better-sqlite3.js"),
+  },
+  {
     name: "bullmq",
     startsAtOnce: false,
     modules: [
@@ -185,14 +194,10 @@ export const registry: readonly RegistryEntry[] = [
     load: () => loadChunk("./instrumentations/nats.js"),
   },
   {
-    name: "pg",
+    name: "node-sqlite",
     startsAtOnce: false,
-    modules: [
-      { name: "pg", versions: ">=8.0.3 <9", file: "lib/client.js" },
-      { name: "pg", versions: ">=8.0.3 <9", file: "lib/native/client.js" },
-      { name: "pg-pool", versions: ">=2 <4", file: "index.js" },
-    ],
-    load: () => loadChunk("./instrumentations/pg.js"),
+    modules: [{ name: "node:sqlite", versions: ">=22.5 <27", file: "" }],
+    load: () => loadChunk("./instrumentations/node-sqlite.js"),
   },
   {
     name: "pg",

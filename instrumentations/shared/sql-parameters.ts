@@ -22,17 +22,24 @@ export function recordNamedParameters(
   let shownCount = 0;
   let omitted = 0;
   for (const name of sql.parameterNames) {
-    if (!Object.hasOwn(values, name)) continue;
+    const key = keyOf(values, name);
+    if (key === undefined) continue;
     // Three bytes are the mark of a cut.
     if (shownCount >= MAX_PARAMETERS || budget <= 3) {
       omitted++;
       continue;
     }
-    const value = sql.isSensitiveParameter(name) ? REDACTED : capture.value(name, values[name]);
+    const value = sql.isSensitiveParameter(name) ? REDACTED : capture.value(name, values[key]);
     const shown = cutToBytes(value, budget, false);
     span.attribute(DB_QUERY_PARAMETER_PREFIX + name, shown);
     shownCount++;
     budget -= Buffer.byteLength(shown);
   }
   if (omitted > 0) span.attribute(TRACEKIT_DB_OMITTED_PARAMETERS, omitted);
+}
+
+/** SQLite's drivers take the name with its sigil, too. */
+function keyOf(values: Readonly<Record<string, unknown>>, name: string): string | undefined {
+  if (Object.hasOwn(values, name)) return name;
+  return [`:${name}`, `@${name}`, `$${name}`].find((key) => Object.hasOwn(values, key));
 }

@@ -12,7 +12,7 @@ export interface Instrumentation {
 
 /** A file to patch: exports are changed in place, because on Node 20 and 22 ESM importers do not see replaced ones. */
 export interface InstrumentedModule {
-  /** Package name: "pg". */
+  /** Package name: "pg". Or a module of Node's own that few applications load: "node:sqlite", with `file` "". */
   readonly name: string;
   /** Supported versions: ">=8.0.3 <9". */
   readonly versions: string;

@@ -2,12 +2,13 @@ import { readFileSync } from "node:fs";
 import Module from "node:module";
 import { sep } from "node:path";
 import { diag } from "../diag/diag.ts";
+import { watchBuiltins } from "./builtin-modules.ts";
 import { hookModules } from "./hook-modules.ts";
 import { satisfies } from "./versions.ts";
 
 /** A file of a package to patch right after the application has loaded it. */
 export interface ModuleTarget {
-  /** Package name. */
+  /** Package name; "node:sqlite" for a module of Node's own, whose `file` is "" and whose version is Node's. */
   readonly name: string;
   /** Supported versions, see `versions.ts`. */
   readonly versions: string;
@@ -72,6 +73,8 @@ export class Loader {
       Reflect.apply(load, this, [filename]);
       onLoaded(this, filename);
     };
+    const builtins = [...this.targets.keys()].filter((name) => name.startsWith("node:"));
+    watchBuiltins(builtins, (name, exports) => this.patchBuiltin(name, exports));
     hookModules(this.modulePaths, this.optionalPaths, (exports, filename) => onLoaded({ exports }, filename));
     for (const filename of Object.keys(moduleCache)) {
       const module = moduleCache[filename];
@@ -102,6 +105,16 @@ export class Loader {
     } catch (error) {
       diag.debug(`loader: ${String(error)} (${filename})`);
       return undefined;
+    }
+  }
+
+  private patchBuiltin(name: string, exports: unknown): void {
+    const { node } = process.versions;
+    for (const target of this.targets.get(name)?.get("") ?? []) {
+      if (!satisfies(node, target.versions)) continue;
+      target.patch(exports, node);
+      this.report.patched.add(`${name}@${node}`);
+      diag.debug(`patched ${name}@${node}`);
     }
   }
 

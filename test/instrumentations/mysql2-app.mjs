@@ -297,6 +297,16 @@ async function own() {
   });
   await Promise.all([...waiting, waitingCallback, refused]);
   await smallPromises.end();
+  await scenario("left open", async (note) => {
+    const left = mysql.createPool({ ...options, connectionLimit: 1 });
+    const holder = await left.promise().getConnection();
+    await holder.beginTransaction();
+    await holder.query("SELECT 1");
+    holder.release();
+    note(shape(await left.promise().query("SELECT 2 AS two")));
+    await left.promise().end();
+  });
+
   await scenario("closed pool", async (note, where) => {
     note(describeError(await failureOf(() => smallPromises.query("SELECT 1"))).message);
     where();

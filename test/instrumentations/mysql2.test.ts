@@ -190,6 +190,13 @@ databaseContract(
       for (const span of spansIn("closed connection").slice(2)) expect(span.status.code).toBe("ERROR");
     });
 
+    test("a transaction ends with the connection's return to its pool, if nothing else ends it", () => {
+      const [transaction, ...others] = spansIn("left open");
+      expect(transaction?.attributes["tracekit.db.transaction_outcome"]).toBe("unfinished");
+      expect(childrenOf(run(), transaction).map(({ name }) => name)).toEqual(["START TRANSACTION", "SELECT"]);
+      expect(others.map(({ name }) => name)).toEqual(["SELECT"]);
+    });
+
     test("nothing of ours fails", () => expect(run().stderr).not.toContain("no longer traced"));
   },
   (spans) => expectDescribed(description, spans),

@@ -1,0 +1,69 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { installNode } from "../../scripts/node-binaries.mjs";
+import { databaseContract } from "../contract/database.ts";
+import { childrenOf } from "../contract/scenarios.ts";
+import description from "../libraries/better-sqlite3.ts";
+import { expectDescribed } from "../libraries/description.ts";
+import { declareSqlite } from "./sqlite-tests.ts";
+
+const head = `import Database from "better-sqlite3";
+const library = "better-sqlite3";
+const openDatabase = (path) => new Database(path);
+openDatabase.SqliteError = Database.SqliteError;
+`;
+
+// Its binaries need Node 22.
+beforeAll(() => {
+  const [major = 0] = process.versions.node.split(".").map(Number);
+  if (process.env["TRACEKIT_TEST_NODE"] === undefined && major < 22) {
+    vi.stubEnv("TRACEKIT_TEST_NODE", installNode("22.23.3"));
+  }
+}, 200_000);
+afterAll(() => void vi.unstubAllEnvs());
+
+databaseContract(
+  {
+    instrumentation: "better-sqlite3",
+    code: head + readFileSync(join(import.meta.dirname, "sqlite-app.mjs"), "utf8"),
+    installs: (description.packages["better-sqlite3"] ?? []).map((version) => ({ "better-sqlite3": version })),
+    env: () => ({}),
+    system: "sqlite",
+    target: () => ({ "db.namespace": expect.stringMatching(/shop\.db$/) as string }),
+    abilities: ["prepared", "stream", "transaction"],
+    errors: {
+      missingTable: { type: "SQLITE_ERROR", status: "SQLITE_ERROR" },
+      missingColumn: { type: "SQLITE_ERROR", status: "SQLITE_ERROR" },
+      duplicate: { type: "SQLITE_CONSTRAINT_UNIQUE", status: "SQLITE_CONSTRAINT_UNIQUE" },
+    },
+  },
+  (traced) => {
+    declareSqlite(traced, "SQLITE_ERROR", "SQLITE_CONSTRAINT_UNIQUE");
+    const { spansIn, brief, run } = traced;
+
+    test("transaction() is a span around its queries, and savepoints are among them", () => {
+      const names = spansIn("transaction()").map((span) => childrenOf(run(), span).map(({ name }) => name));
+      const nested = ["BEGIN", "INSERT urls", "SAVEPOINT", "INSERT urls"];
+      expect(names).toEqual([
+        [...nested, "RELEASE", "COMMIT"],
+        [...nested, "RELEASE", "COMMIT"],
+        [...nested, "ROLLBACK", "RELEASE", "ROLLBACK"],
+      ]);
+      expect(brief("transaction()").map(({ transaction_outcome: outcome }) => outcome)).toEqual([
+        "commit",
+        "commit",
+        "rollback",
+      ]);
+      expect(spansIn("first statement").map(({ name }) => name)).toEqual(["transaction"]);
+    });
+
+    test("values bound for good are those of every run", () => {
+      expect(brief("bind, pluck and pragma")).toMatchObject([
+        { name: "SELECT users", $0: "REDACTED", $1: "ann@b.example", returned_rows: 1 },
+        { name: "PRAGMA", returned_rows: 1 },
+      ]);
+    });
+  },
+  (spans) => expectDescribed(description, spans),
+);
