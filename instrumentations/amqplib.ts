@@ -201,7 +201,7 @@ function patchConnect(exports: object, kit: Kit): void {
     (original) =>
       function (this: unknown, url: unknown, options: unknown, done: AnyFunction): unknown {
         return original.call(this, url, options, (...results: unknown[]) => {
-          safely(kit, "a connection", () => {
+          kit.owner.safely("a connection", () => {
             if (results[1] !== undefined) brokers.set(results[1] as object, describeBroker(url));
           });
           return Reflect.apply(done, undefined, results);
@@ -218,7 +218,7 @@ function patchChannel(exports: { readonly Channel: { readonly prototype: object 
     "sendMessage",
     (original) =>
       function (this: Channel, fields: unknown, properties: { headers?: object }, content: unknown): unknown {
-        if (shared.publishing !== undefined) safely(kit, "headers", () => addHeaders(shared, properties));
+        if (shared.publishing !== undefined) kit.owner.safely("headers", () => addHeaders(shared, properties));
         return original.call(this, fields, properties, content);
       },
   );
@@ -229,7 +229,7 @@ function patchChannel(exports: { readonly Channel: { readonly prototype: object 
       function (this: Channel, method: number, fields: Fields): unknown {
         const result: unknown = original.call(this, method, fields);
         if (method === BASIC_ACK || method === BASIC_NACK || method === BASIC_REJECT) {
-          safely(kit, "an acknowledgement", () => onSettled(shared, this, method, fields));
+          kit.owner.safely("an acknowledgement", () => onSettled(shared, this, method, fields));
         }
         return result;
       },
@@ -241,7 +241,7 @@ function patchChannel(exports: { readonly Channel: { readonly prototype: object 
       function (this: Channel, frame: Frame): unknown {
         const { id } = frame;
         if (id === BASIC_ACK || id === BASIC_NACK || id === BASIC_RETURN || id === CHANNEL_CLOSE) {
-          safely(kit, "a confirmation", () => onConfirmation(shared, this, id, frame.fields));
+          kit.owner.safely("a confirmation", () => onConfirmation(shared, this, id, frame.fields));
         }
         return original.call(this, frame);
       },
@@ -251,7 +251,7 @@ function patchChannel(exports: { readonly Channel: { readonly prototype: object 
     "toClosed",
     (original) =>
       function (this: Channel, ...args: unknown[]): unknown {
-        safely(kit, "a closing channel", () => onClosed(shared, this));
+        kit.owner.safely("a closing channel", () => onClosed(shared, this));
         return Reflect.apply(original, this, args);
       },
   );
@@ -287,7 +287,7 @@ function patchModel({ Channel, ConfirmChannel }: Model, kit: Kit): void {
       function (this: Channel, ...args: any[]): unknown {
         const [queue, handler, options] = args;
         if (typeof handler === "function" && kit.owner.enabled) {
-          safely(kit, "a consumer", () => {
+          kit.owner.safely("a consumer", () => {
             args[1] = consumer(shared, this, textOf(queue), options?.noAck === true, handler);
           });
         }
@@ -499,7 +499,7 @@ function sweep(shared: Shared): void {
   const { unsettled, kit } = shared;
   const channels = [...unsettled];
   unsettled.clear();
-  safely(kit, "a sweep", () => {
+  kit.owner.safely("a sweep", () => {
     const oldest = now() - MAX_UNSETTLED_MILLIS;
     for (const channel of channels) {
       let isOpen = false;
@@ -547,7 +547,7 @@ function get(shared: Shared, channel: Channel, args: any[], original: AnyFunctio
   const startMillis = now();
   const queue = args[0] as unknown;
   const report = (error: unknown, message: Message | false | undefined): void =>
-    safely(kit, "get", () => reportGet(shared, channel, textOf(queue), caller, startMillis, error, message));
+    kit.owner.safely("get", () => reportGet(shared, channel, textOf(queue), caller, startMillis, error, message));
   const callback: unknown = args[2];
   if (typeof callback === "function") {
     args[2] = function (this: unknown, ...results: any[]): unknown {
@@ -724,14 +724,6 @@ function take<State>(
     open.delete(tag);
   }
   return calls;
-}
-
-function safely(kit: Kit, during: string, step: () => void): void {
-  try {
-    step();
-  } catch (error) {
-    kit.owner.disable(during, error);
-  }
 }
 
 function textOf(value: unknown): string {

@@ -192,7 +192,7 @@ function patchJob({ Job }: { readonly Job: JobClass }, kit: Kit): void {
       function (this: Job): JobJson {
         const json = original.call(this) as JobJson;
         const sending = kit.tracing.active().getValue(kSending) as Sending | undefined;
-        if (sending !== undefined) safely(kit, "a job's options", () => addContext(this, json, sending, kit));
+        if (sending !== undefined) kit.owner.safely("a job's options", () => addContext(this, json, sending, kit));
         return json;
       },
   );
@@ -202,7 +202,7 @@ function patchJob({ Job }: { readonly Job: JobClass }, kit: Kit): void {
     (original) =>
       function (this: unknown, ...args: any[]): unknown {
         const job: unknown = Reflect.apply(original, this, args);
-        safely(kit, "a job's arrival", () => arrive(shared, args[0] as object, args[1] as JobJson, job as Job));
+        kit.owner.safely("a job's arrival", () => arrive(shared, args[0] as object, args[1] as JobJson, job as Job));
         return job;
       },
   );
@@ -482,12 +482,4 @@ function describeBroker({ opts }: Owner): Broker {
     [NETWORK_TRANSPORT]: path ? "unix" : undefined,
   });
   return { host: address, block };
-}
-
-function safely(kit: Kit, during: string, step: () => void): void {
-  try {
-    step();
-  } catch (error) {
-    kit.owner.disable(during, error);
-  }
 }

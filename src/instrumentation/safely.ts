@@ -9,6 +9,15 @@ export class Instrumented {
     this.name = name;
   }
 
+  /** A step of ours beside the application's code: what it throws goes no further. Not for hot paths, which spell it out. */
+  safely(during: string, step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.disable(during, error);
+    }
+  }
+
   /** An error of ours: the application goes on as if this instrumentation had never been there. */
   disable(during: string, error: unknown): void {
     if (!this.enabled) return;
