@@ -13,7 +13,7 @@ const library = "node:sqlite";
 const openDatabase = (path) => new DatabaseSync(path);
 `;
 
-describe.each(["22.23.3", "24.21.0", "26.10.0"])("Node %s", (version) => {
+describe.each(description.packages["node:sqlite"] ?? [])("Node %s", (version) => {
   beforeAll(() => void vi.stubEnv("TRACEKIT_TEST_NODE", installNode(version)), 200_000);
   afterAll(() => void vi.unstubAllEnvs());
 

@@ -3,9 +3,9 @@ import type { LibraryDescription } from "./description.ts";
 
 const description: LibraryDescription = {
   instrumentation: "node-sqlite",
-  packages: {},
-  title: "SQLite of Node itself",
-  server: "Node 22.23.3, 24.21.0 and 26.10.0",
+  // Versions of Node.
+  packages: { "node:sqlite": ["22.23.3", "24.21.0", "26.10.0"] },
+  server: "its own SQLite",
   spans: "a query, and a transaction around its queries; an iteration is one span",
   attributes: betterSqlite3.attributes,
   captured: "bound parameters",
