@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { registry } from "../instrumentations/registry.ts";
 import { generateRegistry } from "../scripts/generate-registry.mts";
-import { loadDescriptions } from "../scripts/libraries-table.ts";
-import { withTables } from "../scripts/readme-table.ts";
+import { loadDescriptions } from "../scripts/libraries-table.mts";
+import { withTables } from "../scripts/readme-tables.mts";
 import { satisfies } from "../src/loader/versions.ts";
 import { repositoryRoot } from "./support/built.ts";
 

@@ -20,7 +20,7 @@ export async function renderLibraries(): Promise<string> {
     supported(one),
     one.spans,
     one.captured,
-    one.limits.map((limit) => `- ${limit}`).join("<br>"),
+    one.limits.length === 1 ? (one.limits[0] as string) : one.limits.map((limit) => `- ${limit}`).join("<br>"),
   ]);
   const details = descriptions.map((one) => [
     titleOf(one),
@@ -41,14 +41,30 @@ function titleOf({ title, packages, instrumentation }: LibraryDescription): stri
   return title ?? (Object.keys(packages).map(code).join(", ") || code(instrumentation));
 }
 
-/** "`pg` >=8.0.3 <9": the ranges are those the loader goes by. */
+/** "`pg` >=8.0.3 <9": what the loader goes by, for all files of a package together. */
 function supported({ title, instrumentation }: LibraryDescription): string {
-  const ranges = new Map<string, Set<string>>();
+  const ranges = new Map<string, string[]>();
   for (const { name, versions } of registry.find((entry) => entry.name === instrumentation)?.modules ?? []) {
-    ranges.set(name, (ranges.get(name) ?? new Set()).add(versions));
+    ranges.set(name, [...(ranges.get(name) ?? []), ...versions.split(" || ")]);
   }
-  const packages = [...ranges].map(([name, versions]) => `${code(name)} ${[...versions].join(", ")}`);
+  const packages = [...ranges].map(([name, versions]) => `${code(name)} ${unionOf(versions)}`);
   return (title === undefined ? packages : [title, ...packages]).join("<br>");
+}
+
+/** Ranges are ">=a <b". */
+function unionOf(ranges: readonly string[]): string {
+  const sorted = ranges.map((range) => range.slice(2).split(" <") as [from: string, to: string]).toSorted(byVersion);
+  const merged: Array<[from: string, to: string]> = [];
+  for (const [from, to] of sorted) {
+    const last = merged.at(-1);
+    if (last === undefined || byVersion([last[1]], [from]) < 0) merged.push([from, to]);
+    else if (byVersion([last[1]], [to]) < 0) last[1] = to;
+  }
+  return merged.map(([from, to]) => `>=${from} <${to}`).join(" or ");
+}
+
+function byVersion([a]: readonly [string, ...unknown[]], [b]: readonly [string, ...unknown[]]): number {
+  return a.localeCompare(b, "en", { numeric: true });
 }
 
 const code = (text: string): string => `\`${text}\``;

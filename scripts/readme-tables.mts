@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { VARIABLES } from "../src/config/variables.ts";
 import type { Variable } from "../src/config/variables.ts";
-import { renderLibraries } from "./libraries-table.ts";
+import { renderLibraries } from "./libraries-table.mts";
 
 /** Writes the tables of libraries and of variables into README.md, each between its two markers. Run: `npm run docs`. */
 
