@@ -18,7 +18,7 @@ import { watchers } from "./streams.ts";
  *
  * None of node:http2's classes is exported, so they are taken from a session that is made for that and goes nowhere. Node's
  * channels (22.17, 24.2) come too late: a client's headers are final when they tell. And node:http2 takes 6 ms to load, so
- * nothing is done before the application has loaded it and a socket connects, or a server of it gets its first connection.
+ * nothing is done before a socket connects for it, or a server of it gets its first connection.
  *
  * Known limitations: a pushed stream has no span of its own, on either side. The body of `respondWithFile` and
  * `respondWithFD` is sent by Node's native part and not seen. What is made with `performServerHandshake`, or a connection
@@ -44,8 +44,8 @@ const http2: Instrumentation = defineInstrumentation({
       if (typeof server?.updateSettings === "function") patch();
     });
     onHttp2Loaded(() => {
-      const onConnect = (): void => {
-        if (!isHttp2Loaded()) return;
+      const onConnect = (socket: Socket): void => {
+        if (!isPatched && !isForHttp2(socket)) return;
         offSocketConnect(onConnect);
         patch();
       };
@@ -79,6 +79,41 @@ function onHttp2Loaded(action: () => void): void {
     original as (...args: unknown[]) => unknown,
   ) as typeof diagnosticsChannel.channel;
   diagnosticsChannel.channel = watching;
+}
+
+/**
+ * Whether a socket is about to connect for node:http2. Over TLS it says so itself, by offering h2 before anything else;
+ * without, only the call stack tells: 10 µs a connection, in processes that have loaded node:http2 (fetch does, for undici's
+ * sake) and not used it yet. What follows a yes costs some milliseconds, once.
+ */
+function isForHttp2(socket: Socket): boolean {
+  try {
+    const { _tlsOptions: tls } = socket as { _tlsOptions?: { ALPNProtocols?: unknown } };
+    if (tls !== undefined && tls !== null) {
+      const { ALPNProtocols: offered } = tls;
+      return (
+        offered instanceof Uint8Array && offered[0] === 2 && offered[1] === 104 /* h */ && offered[2] === 50
+      ); /* 2 */
+    }
+    return isHttp2Loaded() && isCalledByHttp2();
+  } catch {
+    return false;
+  }
+}
+
+function isCalledByHttp2(): boolean {
+  const { stackTraceLimit, prepareStackTrace } = Error;
+  const holder: { stack?: string } = {};
+  try {
+    Error.stackTraceLimit = 10;
+    // The application's own would be asked to format it.
+    Error.prepareStackTrace = undefined as unknown as typeof prepareStackTrace;
+    Error.captureStackTrace(holder, isCalledByHttp2);
+    return holder.stack?.includes("node:internal/http2/core") === true;
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+    Error.prepareStackTrace = prepareStackTrace;
+  }
 }
 
 let seenModules = 0;

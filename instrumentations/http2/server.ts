@@ -207,7 +207,8 @@ class StreamInProgress implements ServerRequest, StreamWatcher {
       responseBody.record(call, RESPONSE_BODY, this.responseType, capture);
     }
     if (this.isStreaming) span.attribute(TRACEKIT_HTTP_STREAMING, true);
-    else if (status === 0 || !stream.writableEnded || stream.rstCode) this.describeAbort(span, stream);
+    // Closing a stream ends it, too; whether the application had is what `aborted` tells.
+    else if (status === 0 || stream.aborted || stream.rstCode) this.describeAbort(span, stream);
     else if (status >= 500) {
       if (failure === undefined) span.fail(String(status));
       else span.fail(errorType(failure.error), errorMessage(failure.error));
