@@ -1,4 +1,4 @@
-import { existsSync, realpathSync } from "node:fs";
+import { readFileSync, realpathSync } from "node:fs";
 import Module, { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -12,10 +12,12 @@ const { register, registerHooks } = Module as unknown as {
   registerHooks?(hooks: { load: LoadHook }): void;
 };
 
+const DEPENDENCY_FIELDS = ["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"];
+
 /**
  * Has `onLoaded` called with the namespace of each path ("postgres/src/query.js") that is an ES module, once it has run.
- * Hooks slow every import a little, and before Node 22.15 they are a thread of 30 ms and 15 MB: an application that does not
- * have the packages gets none, and the `optional` ones alone are no reason for a thread.
+ * Hooks cost every module 15 to 35 µs, and before Node 22.15 they are a thread of 30 ms and 15 MB: an application that does not
+ * use the packages gets none, and the `optional` ones alone are no reason for a thread.
  */
 export function hookModules(
   worthwhile: readonly string[],
@@ -23,8 +25,8 @@ export function hookModules(
   onLoaded: (namespace: unknown, filename: string) => void,
 ): void {
   const paths = [...worthwhile, ...optional];
-  const packages = new Set((registerHooks === undefined ? worthwhile : paths).map(packageOf));
-  if (![...packages].some(isInstalled)) return;
+  const declared = declaredPackages();
+  if (!(registerHooks === undefined ? worthwhile : paths).some((path) => declared.has(packageOf(path)))) return;
 
   Object.defineProperty(globalThis, Symbol.for(PATCH_MODULE), {
     value: (url: string, namespace: unknown) => onLoaded(namespace, fileURLToPath(url)),
@@ -53,16 +55,30 @@ export function isHooksThread(): boolean {
   return !isMainThread && parentPort === null;
 }
 
-/** Where Node would look for an import of the application's own files. */
-function isInstalled(name: string): boolean {
+/**
+ * The packages an application says it uses: in the package.json of its folder, or of one above, as in a workspace. What merely
+ * lies in `node_modules` does not count, where `lru-cache` nearly always does.
+ */
+function declaredPackages(): Set<string> {
   const starts = [process.cwd(), ...(process.argv[1] === undefined ? [] : [dirname(realpath(process.argv[1]))])];
+  const declared = new Set<string>();
+  const seen = new Set<string>();
   for (const start of starts) {
-    for (let folder = start; ; folder = dirname(folder)) {
-      if (existsSync(join(folder, "node_modules", name))) return true;
-      if (folder === dirname(folder)) break;
+    for (let folder = start; !seen.has(folder); folder = dirname(folder)) {
+      seen.add(folder);
+      for (const name of dependenciesIn(join(folder, "package.json"))) declared.add(name);
     }
   }
-  return false;
+  return declared;
+}
+
+function dependenciesIn(file: string): string[] {
+  try {
+    const manifest = JSON.parse(readFileSync(file, "utf8")) as Record<string, object | undefined>;
+    return DEPENDENCY_FIELDS.flatMap((field) => Object.keys(manifest[field] ?? {}));
+  } catch {
+    return [];
+  }
 }
 
 function realpath(path: string): string {

@@ -167,8 +167,9 @@ function place(options: AppOptions): { folder?: string; file: string } {
     mkdirSync(dirname(join(folder, name)), { recursive: true });
     writeFileSync(join(folder, name), text);
   }
-  if (options.libraries !== undefined)
-    symlinkSync(join(options.libraries, "node_modules"), join(folder, "node_modules"));
+  if (options.libraries !== undefined) {
+    for (const name of ["package.json", "node_modules"]) symlinkSync(join(options.libraries, name), join(folder, name));
+  }
   return { folder, file: join(folder, main) };
 }
 
