@@ -29,7 +29,7 @@ Measures what tracers cost: CPU time of the whole server process per request, al
                        (npm run prints a line of its own before it; npm run --silent bench does not)
   --help
 
-A run without --quick, --workload and --variant takes about half an hour and replaces the section of its Node version in
+A run without --quick, --workload and --variant takes about a quarter of an hour and replaces the section of its Node version in
 benchmarks/RESULTS.md and its raw values in benchmarks/results/.
 `;
 
@@ -74,14 +74,14 @@ interface RunPlan extends Plan {
 /** The full run, and the one of less than three minutes. */
 export const plans: Readonly<Record<"full" | "quick", RunPlan>> = {
   full: {
-    rounds: 5,
+    rounds: 3,
     slices: { min: 16, max: 16, seconds: 0 },
     maxSliceMillis: Infinity,
     pressure: { workloads: ["http", "express", "mixed"], seconds: 4 },
     flushMillis: 1000,
-    starts: 15,
+    starts: 9,
     totalSeconds: Infinity,
-    rate: { times: 5, requests: 2000 },
+    rate: { times: 3, requests: 2000 },
   },
   quick: {
     rounds: 1,
