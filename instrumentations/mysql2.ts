@@ -506,8 +506,9 @@ const prepareOperation: Operation<unknown, undefined> = {
     const text: unknown = typeof sql === "string" ? sql : sql?.sql;
     if (typeof text === "string") span.attribute(DB_QUERY_TEXT, capture.sql(text, "mysql").text);
   },
-  fail(span, error, _call, capture) {
-    recordError(span, error, undefined, capture);
+  fail(span, error, { args: [sql] }, capture) {
+    const text: unknown = typeof sql === "string" ? sql : sql?.sql;
+    recordError(span, error, typeof text === "string" ? capture.sql(text, "mysql") : undefined, capture);
   },
 };
 
@@ -664,6 +665,7 @@ function recordRows(
 const QUOTES_VALUE = new Set([1062, 1292, 1366, 1367, 1411, 1525, 1586, 1690, 1734, 1772, 3140, 3141, 3143]);
 /** Errors whose message quotes the statement, from the place where it cannot be read. */
 const QUOTES_STATEMENT = new Set([1064, 1149]);
+const UNKNOWN_COLUMN = 1054;
 
 function recordError(span: OperationSpan, error: any, sql: SqlStatement | undefined, capture: Capture): void {
   const { errno, sqlState, message } = error ?? {};
@@ -681,6 +683,12 @@ function recordError(span: OperationSpan, error: any, sql: SqlStatement | undefi
 /** The message, without values that are not on the span already. */
 function withoutInput(errno: number, message: string, sql: SqlStatement | undefined, capture: Capture): string {
   if (QUOTES_STATEMENT.has(errno)) return message.replace(/near '[\s\S]*'/, `near '${REDACTED}'`);
+  if (errno === UNKNOWN_COLUMN) {
+    // In ANSI_QUOTES mode it may be a string in the wrong quotes: what the statement's own text does not show.
+    const [all, column] = /^Unknown column '(.*)' in '/s.exec(message) ?? [];
+    const isShown = column?.split(".").every((part) => sql?.text.includes(part) === true) ?? true;
+    return isShown ? message : message.replace(all as string, `Unknown column '${REDACTED}' in '`);
+  }
   if (!QUOTES_VALUE.has(errno) || showsValues(sql, capture)) return message;
   return message.replace(/(['"])[\s\S]*\1(?= for (?:key|column|function)\b)|(['"])[\s\S]*\2/, `'${REDACTED}'`);
 }

@@ -256,8 +256,8 @@ const operation: Operation<SqliteOutcome, State> = {
       span.attribute(TRACEKIT_DB_AFFECTED_ROWS, changes);
     }
   },
-  fail(span, error, _call, capture) {
-    recordError(span, error, capture);
+  fail(span, error, { state: { sql } }, capture) {
+    recordError(span, error, sql, capture);
   },
 };
 
@@ -291,23 +291,25 @@ function hiding(sql: SqlStatement): SqlStatement {
 }
 
 /** `errcode` is node:sqlite's number, "SQLITE_CONSTRAINT_UNIQUE" better-sqlite3's `code`. */
-function recordError(span: OperationSpan, error: any, capture: Capture): void {
+function recordError(span: OperationSpan, error: any, sql: SqlStatement, capture: Capture): void {
   const { code, errcode, message } = error ?? {};
   const status =
     typeof errcode === "number" ? String(errcode) : /^SQLITE_\w{1,60}$/.test(String(code)) ? String(code) : undefined;
   if (status === undefined || typeof message !== "string") return recordFailure(span, error);
   span.attribute(DB_RESPONSE_STATUS_CODE, status);
-  const shown = withoutInput(message);
+  const shown = withoutInput(message, sql);
   span.fail(status, capture.error(shown));
   const { name, stack } = error;
   span.recordException({ name, code: status, message: shown, stack: String(stack ?? "").replaceAll(message, shown) });
 }
 
-/** Messages quote the statement where it cannot be read, and a string in the wrong quotes as the column it would be. */
-function withoutInput(message: string): string {
+/** Messages quote the statement where it cannot be read, and a string in double quotes as the column it would be. */
+function withoutInput(message: string, sql: SqlStatement): string {
+  const column = /^no such column: (.*)$/s.exec(message)?.[1];
+  // What the statement's own text does not show.
+  if (column !== undefined && !sql.text.includes(column)) return `no such column: ${REDACTED}`;
   return message
     .replace(/unrecognized token: "[\s\S]*"/, `unrecognized token: "${REDACTED}"`)
     .replace(/near "(?![A-Za-z_]{1,32}"|[^\w'"$]{1,8}")[\s\S]*?"(?=: syntax error)/, `near "${REDACTED}"`)
-    .replace(/no such column: "[\s\S]*"(?= - should this)/, `no such column: "${REDACTED}"`)
     .replace(/bad JSON path: '[\s\S]*'/, `bad JSON path: '${REDACTED}'`);
 }

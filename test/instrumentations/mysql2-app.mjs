@@ -236,6 +236,9 @@ async function own() {
     ]) {
       note(describeError(await failureOf(() => promised.query(sql, values))));
     }
+    await promised.query("SET SESSION sql_mode = 'ANSI_QUOTES'");
+    note(describeError(await failureOf(() => promised.query('SELECT * FROM users WHERE email = "hunter2-quotes"'))));
+    await promised.query("SET SESSION sql_mode = ''");
     note(describeError(await failureOf(() => promised.execute("SELECT ?", [undefined]))));
     note(describeError(await failureOf(() => promised.query(null))).class);
   });

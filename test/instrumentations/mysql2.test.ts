@@ -55,7 +55,7 @@ databaseContract(
         prepare: 6,
         "several statements": 1,
         events: 6,
-        errors: 7,
+        errors: 10,
         database: 3,
         "other callbacks": 0,
         procedure: 1,
@@ -138,13 +138,14 @@ databaseContract(
     });
 
     test("an error has its number, SQLSTATE and name, and quotes neither statement nor hidden values", () => {
-      const [, syntax, duplicate, wrongValue, literal, signal, client] = brief("errors");
+      const [, syntax, duplicate, wrongValue, literal, signal, , column, , client] = brief("errors");
       expect(syntax).toMatchObject({ status_code: "1064", sqlstate: "42000", "error.type": "ER_PARSE_ERROR" });
       expect(syntax?.["message"]).toMatch(/ near 'REDACTED' at line 1$/);
       expect(duplicate?.["message"]).toBe("Duplicate entry '1' for key 'PRIMARY'");
       expect(wrongValue?.["message"]).toMatch(/^Incorrect integer value: 'REDACTED' for column .*pin/);
       expect(literal?.["message"]).toBe("Duplicate entry 'REDACTED' for key 'PRIMARY'");
       expect(signal).toMatchObject({ sqlstate: "45000", message: "password=REDACTED" });
+      expect(column?.["message"]).toMatch(/^Unknown column 'REDACTED' in /);
       expect(client?.["error.type"] ?? "none").toMatch(/TypeError|ER_|none/);
       expect(run().bytes.includes("hunter2")).toBe(false);
     });

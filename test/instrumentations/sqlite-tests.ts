@@ -38,7 +38,7 @@ export function declareSqlite({ brief, spansIn, run }: TracedDatabase, error: st
       ["SELECT", error, 'near "FORM": syntax error'],
       ["SELECT users", error, 'near "REDACTED": syntax error'],
       ["SELECT users", error, 'unrecognized token: "REDACTED"'],
-      ["SELECT users", error, 'no such column: "REDACTED" - should this be a string literal in single-quotes?'],
+      ["SELECT users", error, "no such column: REDACTED"],
       ["INSERT users", duplicate, "UNIQUE constraint failed: users.password"],
       ["SELECT", undefined, expect.any(String)],
     ]);

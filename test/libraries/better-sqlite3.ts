@@ -2,7 +2,7 @@ import type { LibraryDescription } from "./description.ts";
 
 const description: LibraryDescription = {
   instrumentation: "better-sqlite3",
-  // From 13 on the package brings its binaries. Older ones have to be compiled: 8.7.0, 11.10.0 and 12.11.1 were, once, by hand.
+  // From 13 on the package brings its binaries. Older ones have to be compiled: 8.7.0 and 12.11.1 were, by hand, and show the same spans.
   packages: { "better-sqlite3": ["13.0.0", "13.2.0"] },
   server: "its own SQLite",
   spans: "a query, and a transaction around its queries; an iteration is one span",
