@@ -21,6 +21,7 @@ function failure(error) {
  * `client.send(url, { method, headers, body, signal, timeout })` gives `{ status, text }`, or rejects. The others are abilities,
  * each a function where the library has it:
  * - `redirect(url)`: follows one; gives as `send`
+ * - `method(url)`: asks with PROPFIND
  * - `retry(url)`: sends again what is answered with 503, soon
  * - `abort(url)`: gives up after some 50 ms; rejects or not, as the library does
  * - `timeout(url)`: waits no longer than 50 ms
@@ -76,6 +77,7 @@ async function runHttpClient(client) {
   }
   await scenario("chunks", async (note) => note(await send("/chunks")));
   await scenario("lines", async (note) => note((await send("/lines")).status));
+  await scenario("parts", async (note) => note((await send("/parts")).status));
   await scenario("events", async (note) => note((await send("/events")).status));
   await scenario("slow", async (note) => note(await send("/slow")));
   await scenario("big", async (note) => note((await send("/big")).text.length));
@@ -101,6 +103,7 @@ async function runHttpClient(client) {
   await unsampledScenario("unsampled", async (note) => note(await send("/json?unsampled")));
 
   await ability("redirect", (url) => client.redirect(`${url}/redirect`));
+  await ability("method", (url) => client.method(`${url}/json`));
   await ability("retry", (url) => client.retry(`${url}/flaky?${process.pid}`));
   await ability("abort", (url) => client.abort(`${url}/hang`).catch(failure));
   await ability("timeout", (url) => client.timeout(`${url}/hang`).catch(failure));

@@ -10,6 +10,7 @@ import { childrenOf, receivedOnce, runScenarios, type ScenarioRun, seenIn, warni
 
 /** What a client may be able to do besides sending a request; each is a function of what `runHttpClient` gets. */
 export type HttpClientAbility =
+  | "method"
   | "redirect"
   | "retry"
   | "abort"
@@ -213,6 +214,7 @@ function declare(
         expect(binary).not.toHaveProperty("http.request.body.content");
         expect(attributesIn("chunks")["http.response.body.content"]).toBe('{"password":"REDACTED","n":1}');
         expect(attributesIn("lines")["http.response.body.content"]).toBe('{"n":1,"token":"REDACTED"}\n{"n":2}\n');
+        expect(attributesIn("parts")["tracekit.http.response.body.parts"]).toEqual(["(unnamed): text/plain (7 bytes)"]);
         const events = attributesIn("events");
         expect(events["http.response.body.content"]).toBe('data: {"password":"REDACTED"}\n\ndata: last\n\n');
         expect(events).not.toHaveProperty("tracekit.http.streaming");
@@ -268,13 +270,32 @@ function declare(
       });
 
       test("the application has shown exactly these abilities", () => {
-        const names = ["redirect", "retry", "abort", "timeout", "socket", "proxy", "tunnel", "expect", "trailers"];
+        const names = [
+          "method",
+          "redirect",
+          "retry",
+          "abort",
+          "timeout",
+          "socket",
+          "proxy",
+          "tunnel",
+          "expect",
+          "trailers",
+        ];
         const shown = names.filter((name) => traced.told.has(name));
         if (traced.told.has("endless events")) shown.push("endless");
         expect(shown.sort()).toEqual([...abilities].sort());
       });
 
       const declareAbility: Readonly<Record<HttpClientAbility, () => void>> = {
+        method() {
+          test("a method of its own making is one of many", () => {
+            expect(spanIn("method")).toMatchObject({
+              name: "HTTP",
+              attributes: { "http.request.method": "_OTHER", "http.request.method_original": "PROPFIND" },
+            });
+          });
+        },
         redirect() {
           test("each hop of a redirect is counted", () => {
             const hops = spansIn("redirect").map(({ attributes }) => [

@@ -257,6 +257,12 @@ function declare(
     }
   });
 
+  test.each(hasRoutes ? [] : ["PROPFIND"])("a method of its own making is one of many: %s", async (method) => {
+    const { name, attributes } = await spanFor("/nowhere", { method });
+    expect(name).toBe("HTTP");
+    expect(attributes).toMatchObject({ "http.request.method": "_OTHER", "http.request.method_original": method });
+  });
+
   test.each([
     [404, "UNSET", undefined],
     [500, "ERROR", "500"],

@@ -12,3 +12,13 @@ httpServerContract({
   installs: express.packages.express.map((version) => ({ express: version })),
   hasRoutes: true,
 });
+
+httpServerContract({
+  title: "router by itself",
+  instrumentation: "http-server",
+  code: `${HEAD}const router = require("router")();
+    for (const [method, path, handle] of ROUTES) router[method.toLowerCase()](path, (request, response) => handle(toExchange(request, response)));
+    const server = require("node:http").createServer((request, response) => router(request, response, () => response.writeHead(404).end())); ${LISTEN}`,
+  installs: express.packages.router.map((version) => ({ router: version })),
+  hasRoutes: true,
+});

@@ -32,6 +32,7 @@ runMain(() => runHttpClient({
     return send(new URL(response.headers.location, url).href, {});
   },
   abort: (url) => send(url, { signal: AbortSignal.any([abortSoon()]) }),
+  method: (url) => send(url, { method: "PROPFIND" }),
   timeout: (url) => send(url, { timeout: 50 }, (request) => {
     request.setTimeout(50, () => request.destroy());
   }),
@@ -114,6 +115,7 @@ runMain(() => runHttpClient({
     setTimeout(() => controller.abort(), 50);
     return send(url, { signal: controller.signal });
   },
+  method: (url) => send(url, { method: "PROPFIND" }),
   timeout: (url) => send(url, { timeout: 50 }),
   async socket(path, url) {
     const { connect } = await import("node:net");
@@ -152,6 +154,7 @@ const client = {
 /** The global `fetch`. */
 export const NODE_FETCH_GLOBAL: string = `${HEAD}${FETCH_BODY}
 client.timeout = (url) => send(url, { signal: AbortSignal.timeout(50) });
+client.method = (url) => send(url, { method: "PROPFIND" });
 client.trailers = (url) => send(url);
 client.endless = async (url) => {
   const controller = new AbortController();
@@ -271,6 +274,7 @@ const client = {
     setTimeout(() => controller.abort(), 50);
     return send(url, { signal: controller.signal });
   },
+  method: (url) => send(url, { method: "PROPFIND" }),
   timeout: (url) => send(url, { headersTimeout: 50 }),
   async socket(socketPath, url) {
     const local = new Agent({ connect: { socketPath } });

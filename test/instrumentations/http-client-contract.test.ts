@@ -1,21 +1,31 @@
 import { httpClientContract } from "../contract/http-client.ts";
+import { expectDescribed } from "../libraries/description.ts";
+import httpClient from "../libraries/http-client.ts";
 import { AXIOS, GOT, NEEDLE, NODE_FETCH, NODE_HTTP } from "./http-client-adapters.ts";
 
-httpClientContract({
-  title: "node:http",
-  instrumentation: "http-client",
-  code: NODE_HTTP,
-  installs: [{}],
-  alsoCommonJs: true,
-  abilities: ["redirect", "abort", "timeout", "socket", "proxy", "tunnel", "expect", "trailers", "endless"],
-  timeoutType: /^timeout$/,
-});
+const { packages } = httpClient;
+const installsOf = (name: string): Array<Record<string, string>> =>
+  (packages[name] ?? []).map((version) => ({ [name]: version }));
+
+httpClientContract(
+  {
+    title: "node:http",
+    instrumentation: "http-client",
+    code: NODE_HTTP,
+    installs: [{}],
+    alsoCommonJs: true,
+    abilities: ["method", "redirect", "abort", "timeout", "socket", "proxy", "tunnel", "expect", "trailers", "endless"],
+    timeoutType: /^timeout$/,
+  },
+  undefined,
+  (spans) => expectDescribed(httpClient, spans),
+);
 
 httpClientContract({
   title: "axios",
   instrumentation: "http-client",
   code: AXIOS,
-  installs: [{ axios: "1.21.1" }],
+  installs: installsOf("axios"),
   abilities: ["redirect", "abort", "timeout", "socket", "proxy", "trailers"],
   timeoutType: /^ECONNABORTED$/,
 });
@@ -24,7 +34,7 @@ httpClientContract({
   title: "got",
   instrumentation: "http-client",
   code: GOT,
-  installs: [{ got: "11.8.6" }, { got: "14.6.6" }],
+  installs: installsOf("got"),
   abilities: ["redirect", "retry", "abort", "timeout", "trailers"],
   timeoutType: /^ETIMEDOUT$/,
 });
@@ -33,7 +43,7 @@ httpClientContract({
   title: "node-fetch",
   instrumentation: "http-client",
   code: NODE_FETCH,
-  installs: [{ "node-fetch": "2.7.0" }, { "node-fetch": "3.3.2" }],
+  installs: installsOf("node-fetch"),
   abilities: ["redirect", "abort", "trailers"],
 });
 
@@ -41,7 +51,7 @@ httpClientContract({
   title: "needle",
   instrumentation: "http-client",
   code: NEEDLE,
-  installs: [{ needle: "2.9.1" }, { needle: "3.5.0" }],
+  installs: installsOf("needle"),
   // Its timeouts are calls of `abort()`, and so look like somebody's change of mind.
   abilities: ["redirect", "proxy"],
 });

@@ -1,35 +1,23 @@
 import { httpServerContract } from "../contract/http-server.ts";
+import { expectDescribed } from "../libraries/description.ts";
+import httpServer from "../libraries/http-server.ts";
 import { LISTEN, SERVER_HEAD as HEAD } from "./http-server-adapters.ts";
 
-httpServerContract({
-  title: "node:http",
-  instrumentation: "http-server",
-  code: `${HEAD}const server = require("node:http").createServer(listener); ${LISTEN}`,
-  installs: [{}],
-});
+httpServerContract(
+  {
+    title: "node:http",
+    instrumentation: "http-server",
+    code: `${HEAD}const server = require("node:http").createServer(listener); ${LISTEN}`,
+    installs: [{}],
+  },
+  (spans) => expectDescribed(httpServer, spans),
+);
 
 httpServerContract({
   title: "node:https",
   instrumentation: "http-server",
   code: `${HEAD}const server = require("node:https").createServer(tls(), listener); ${LISTEN}`,
   installs: [{}],
-  isSecure: true,
-});
-
-httpServerContract({
-  title: "node:http2, streams",
-  instrumentation: "http2",
-  code: `${HEAD}const server = require("node:http2").createServer().on("stream", streamListener); ${LISTEN}`,
-  installs: [{}],
-  protocol: "2",
-});
-
-httpServerContract({
-  title: "node:http2 over TLS, the compatibility API",
-  instrumentation: "http2",
-  code: `${HEAD}const server = require("node:http2").createSecureServer({ ...tls(), allowHTTP1: true }, listener); ${LISTEN}`,
-  installs: [{}],
-  protocol: "2",
   isSecure: true,
 });
 

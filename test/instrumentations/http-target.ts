@@ -79,6 +79,10 @@ export async function startTarget({ tls, isHttp2 = false, path }: TargetOptions 
         response.writeHead(200, { "content-type": "application/x-ndjson" });
         response.end('{"n":1,"token":"t0ps3cret"}\n{"n":2}\n');
         break;
+      case "/parts":
+        response.writeHead(200, { "content-type": "multipart/mixed; boundary=b" });
+        response.end("--b\r\nContent-Type: text/plain\r\n\r\nhunter2\r\n--b--\r\n");
+        break;
       case "/events": {
         response.writeHead(200, { "content-type": "text/event-stream" });
         response.write('data: {"password":"hunter2"}\n\n');

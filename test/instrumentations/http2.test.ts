@@ -2,24 +2,60 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { httpClientContract } from "../contract/http-client.ts";
+import { httpServerContract } from "../contract/http-server.ts";
 import { childrenOf, runScenarios, type ScenarioRun, seenIn, warningsIn } from "../contract/scenarios.ts";
+import { expectDescribed } from "../libraries/description.ts";
+import http2 from "../libraries/http2.ts";
 import { installLibraries } from "../support/library.ts";
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
 import { runApp } from "../support/run-app.ts";
 import { createTestCertificates, type TestCertificates } from "../support/tls.ts";
 import { NODE_HTTP2 } from "./http-client-adapters.ts";
+import { LISTEN, SERVER_HEAD as HEAD } from "./http-server-adapters.ts";
 
-// The server's side is in http-server-contract.test.ts and fastify-contract.test.ts, too.
-httpClientContract({
-  title: "node:http2",
-  instrumentation: "http2",
-  code: NODE_HTTP2,
-  installs: [{}],
-  alsoCommonJs: true,
-  isHttp2: true,
-  abilities: ["redirect", "abort", "timeout", "socket", "trailers", "endless"],
-  resetType: /^NGHTTP2_INTERNAL_ERROR$/,
-});
+// Each side of its own: the described attributes are those of both.
+const described: ReceivedSpan[] = [];
+
+httpClientContract(
+  {
+    title: "node:http2",
+    instrumentation: "http2",
+    code: NODE_HTTP2,
+    installs: [{}],
+    alsoCommonJs: true,
+    isHttp2: true,
+    abilities: ["method", "redirect", "abort", "timeout", "socket", "trailers", "endless"],
+    resetType: /^NGHTTP2_INTERNAL_ERROR$/,
+  },
+  undefined,
+  (spans) => described.push(...spans),
+);
+
+httpServerContract(
+  {
+    title: "node:http2, streams",
+    instrumentation: "http2",
+    code: `${HEAD}const server = require("node:http2").createServer().on("stream", streamListener); ${LISTEN}`,
+    installs: [{}],
+    protocol: "2",
+  },
+  (spans) => described.push(...spans),
+);
+
+httpServerContract(
+  {
+    title: "node:http2 over TLS, the compatibility API",
+    instrumentation: "http2",
+    code: `${HEAD}const server = require("node:http2").createSecureServer({ ...tls(), allowHTTP1: true }, listener); ${LISTEN}`,
+    installs: [{}],
+    protocol: "2",
+    isSecure: true,
+  },
+  (spans) => {
+    described.push(...spans);
+    expectDescribed(http2, described);
+  },
+);
 
 const code = readFileSync(join(import.meta.dirname, "http2-app.mjs"), "utf8");
 

@@ -1,0 +1,52 @@
+import type { LibraryDescription } from "./description.ts";
+
+const description: LibraryDescription & {
+  packages: {
+    readonly axios: readonly string[];
+    readonly got: readonly string[];
+    readonly needle: readonly string[];
+    readonly "node-fetch": readonly string[];
+  };
+} = {
+  instrumentation: "http-client",
+  packages: {
+    axios: ["1.21.1"],
+    got: ["11.8.6", "14.6.6"],
+    needle: ["2.9.1", "3.5.0"],
+    "node-fetch": ["2.7.0", "3.3.2"],
+  },
+  title: "`node:http` and `node:https` as clients, and what is made of them: axios, got, node-fetch, needle",
+  server: "real sockets",
+  spans: "a request, each hop of a redirect, each retry",
+  attributes: [
+    "http.request.body.content",
+    "http.request.body.size",
+    "http.request.header.<name>",
+    "http.request.method",
+    "http.request.method_original",
+    "http.request.resend_count",
+    "http.response.body.content",
+    "http.response.body.size",
+    "http.response.header.<name>",
+    "http.response.status_code",
+    "network.peer.address",
+    "network.peer.port",
+    "network.protocol.version",
+    "server.address",
+    "server.port",
+    "tracekit.http.aborted",
+    "tracekit.http.phase.<phase>",
+    "tracekit.http.request.body.parts",
+    "tracekit.http.response.body.parts",
+    "tracekit.http.streaming",
+    "url.full",
+  ],
+  captured:
+    "bodies as text (gzip, deflate, br and zstd decoded; of multipart the names, types and sizes of the parts; other types by size), a few headers, the time of each phase",
+  limits: [
+    "On Node 20 a request whose agent has an `addRequest` of its own (agent-base before 7), or none, starts when its headers go.",
+    "A response nobody reads ends three seconds after it stopped moving, a stream of events five seconds after its headers.",
+    "needle's timeouts are calls of `abort()`: requests given up, not failures.",
+  ],
+};
+export default description;

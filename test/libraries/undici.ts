@@ -1,0 +1,42 @@
+import type { LibraryDescription } from "./description.ts";
+
+const description: LibraryDescription & { packages: { readonly undici: readonly string[] } } = {
+  instrumentation: "undici",
+  packages: {
+    undici: ["5.29.0", "6.29.1", "7.30.2"],
+  },
+  title: "undici, and the `fetch` that Node makes of it",
+  server: "real sockets",
+  spans: "a request, each hop of a redirect, each retry",
+  attributes: [
+    "http.request.body.content",
+    "http.request.body.size",
+    "http.request.header.<name>",
+    "http.request.method",
+    "http.request.method_original",
+    "http.request.resend_count",
+    "http.response.body.content",
+    "http.response.body.size",
+    "http.response.header.<name>",
+    "http.response.status_code",
+    "network.peer.address",
+    "network.peer.port",
+    "network.protocol.version",
+    "server.address",
+    "server.port",
+    "tracekit.http.aborted",
+    "tracekit.http.phase.<phase>",
+    "tracekit.http.request.body.parts",
+    "tracekit.http.response.body.parts",
+    "tracekit.http.streaming",
+    "url.full",
+  ],
+  captured:
+    "bodies as text (gzip, deflate, br and zstd decoded; of multipart the names, types and sizes of the parts; other types by size), a few headers, the time of each phase",
+  limits: [
+    "What a `MockAgent` answers has no span: nothing is sent.",
+    "Over HTTP/2, undici 6 tells neither peer nor phases, and undici 5 drops the trace context.",
+    "The body phase of a response nobody reads is the time until undici's buffers are full.",
+  ],
+};
+export default description;
