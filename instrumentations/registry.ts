@@ -74,6 +74,18 @@ export const registry: readonly RegistryEntry[] = [
     modules: [{ name: "fastify", versions: ">=4.0.0 <6", file: "fastify.js" }],
     load: () => loadChunk("./instrumentations/fastify.js"),
   },
+  {
+    name: "google-cloud-pubsub",
+    startsAtOnce: false,
+    modules: [
+      { name: "@google-cloud/pubsub", versions: ">=3 <6", file: "build/src/telemetry-tracing.js" },
+      { name: "@google-cloud/pubsub", versions: ">=3 <6", file: "build/src/publisher/index.js" },
+      { name: "@google-cloud/pubsub", versions: ">=3 <6", file: "build/src/subscription.js" },
+      { name: "@google-cloud/pubsub", versions: ">=3 <6", file: "build/src/subscriber.js" },
+      { name: "@google-cloud/pubsub", versions: ">=3 <6", file: "build/src/lease-manager.js" },
+    ],
+    load: () => loadChunk("./instrumentations/google-cloud-pubsub.js"),
+  },
   { name: "http-client", startsAtOnce: true, modules: [], load: () => httpClient },
   { name: "http-server", startsAtOnce: true, modules: [], load: () => httpServer },
   { name: "http2", startsAtOnce: true, modules: [], load: () => http2 },
@@ -198,6 +210,16 @@ export const registry: readonly RegistryEntry[] = [
     startsAtOnce: false,
     modules: [{ name: "node:sqlite", versions: ">=22.5 <27", file: "" }],
     load: () => loadChunk("./instrumentations/node-sqlite.js"),
+  },
+  {
+    name: "pg",
+    startsAtOnce: false,
+    modules: [
+      { name: "pg", versions: ">=8.0.3 <9", file: "lib/client.js" },
+      { name: "pg", versions: ">=8.0.3 <9", file: "lib/native/client.js" },
+      { name: "pg-pool", versions: ">=2 <4", file: "index.js" },
+    ],
+    load: () => loadChunk("./instrumentations/pg.js"),
   },
   {
     name: "pg",

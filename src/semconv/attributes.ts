@@ -62,6 +62,7 @@ export const MESSAGING_DESTINATION_ANONYMOUS = "messaging.destination.anonymous"
 export const MESSAGING_DESTINATION_NAME = "messaging.destination.name";
 export const MESSAGING_DESTINATION_PARTITION_ID = "messaging.destination.partition.id";
 export const MESSAGING_DESTINATION_TEMPLATE = "messaging.destination.template";
+export const MESSAGING_GCP_PUBSUB_MESSAGE_ORDERING_KEY = "messaging.gcp_pubsub.message.ordering_key";
 export const MESSAGING_KAFKA_CLUSTER_ID = "messaging.kafka.cluster.id";
 export const MESSAGING_KAFKA_MESSAGE_KEY = "messaging.kafka.message.key";
 export const MESSAGING_KAFKA_MESSAGE_TOMBSTONE = "messaging.kafka.message.tombstone";
