@@ -239,11 +239,10 @@ function withContext(messages: unknown, carrier: Carrier): unknown {
   );
 }
 
-/** A copy that differs in one property, of an object of any class. */
+/** A copy that differs in one property, of an object of any class: kafkajs copies own properties, partitioners may use all. */
 function copyWith(object: object, key: string, value: unknown): object {
-  const prototype: unknown = Object.getPrototypeOf(object);
-  if (prototype === Object.prototype || prototype === null) return { ...object, [key]: value };
-  return Object.create(object, { [key]: { value, writable: true, enumerable: true, configurable: true } });
+  const copy: object = Object.create(Object.getPrototypeOf(object) as object | null);
+  return Object.assign(copy, object, { [key]: value });
 }
 
 // Consuming.

@@ -222,16 +222,6 @@ export const registry: readonly RegistryEntry[] = [
     load: () => loadChunk("./instrumentations/pg.js"),
   },
   {
-    name: "pg",
-    startsAtOnce: false,
-    modules: [
-      { name: "pg", versions: ">=8.0.3 <9", file: "lib/client.js" },
-      { name: "pg", versions: ">=8.0.3 <9", file: "lib/native/client.js" },
-      { name: "pg-pool", versions: ">=2 <4", file: "index.js" },
-    ],
-    load: () => loadChunk("./instrumentations/pg.js"),
-  },
-  {
     name: "postgres",
     startsAtOnce: false,
     modules: [

@@ -1,0 +1,36 @@
+import type { LibraryDescription } from "./description.ts";
+
+export const kafkajs: LibraryDescription = {
+  instrumentation: "kafkajs",
+  packages: { kafkajs: ["1.15.0", "1.16.0", "2.2.4"] },
+  server: "librdkafka's mock cluster, an emulator",
+  spans: "a send, however many messages it has; a message in `eachMessage`; a batch in `eachBatch`",
+  attributes: [
+    "messaging.batch.message_count",
+    "messaging.client.id",
+    "messaging.consumer.group.name",
+    "messaging.destination.name",
+    "messaging.destination.partition.id",
+    "messaging.kafka.cluster.id",
+    "messaging.kafka.message.key",
+    "messaging.kafka.message.tombstone",
+    "messaging.kafka.offset",
+    "messaging.message.body.size",
+    "messaging.operation.name",
+    "messaging.operation.type",
+    "messaging.system",
+    "server.address",
+    "server.port",
+    "tracekit.messaging.body.content",
+    "tracekit.messaging.delivery_attempt",
+    "tracekit.messaging.queue_time_ms",
+  ],
+  captured: "keys and payloads of single messages",
+  limits: [
+    "A `sendBatch` to several topics is one span without a destination.",
+    "Brokers before 0.11 have no headers: context does not travel.",
+    "The delivery attempt is what this consumer has counted; Kafka does not.",
+    "Fetches, commits of offsets and the ends of transactions have no spans.",
+    "Transactions and rebalancing are not tested: the emulator has none of the first, and little of the second.",
+  ],
+};
