@@ -20,6 +20,7 @@ beforeAll(async () => {
 afterAll(() => receiver.close());
 
 const newest = {
+  "@smithy/core": "3.41.0",
   "@aws-sdk/client-s3": "3.1169.0",
   "@aws-sdk/client-sns": "3.1169.0",
   "@aws-sdk/client-sqs": "3.1169.0",
@@ -28,8 +29,9 @@ const newest = {
 describe.each([
   [newest, "esm", "import"],
   [newest, "cjs", "require"],
-  [{ "@aws-sdk/client-sqs": "3.600.0" }, "cjs", "import"],
-  [{ "@aws-sdk/client-sqs": "3.501.0" }, "cjs", "import"],
+  [{ "@aws-sdk/client-sqs": "3.803.0", "@smithy/smithy-client": "4.2.0" }, "cjs", "import"],
+  [{ "@aws-sdk/client-sqs": "3.600.0", "@smithy/smithy-client": "3.7.0" }, "cjs", "import"],
+  [{ "@aws-sdk/client-sqs": "3.501.0", "@smithy/smithy-client": "2.5.1" }, "cjs", "import"],
 ] as const)("%j in %s", (install, type, preload) => {
   const hasAll = install === newest;
   let plain: ScenarioRun;

@@ -3,9 +3,12 @@ import type { LibraryDescription } from "./description.ts";
 export const awsSdk: LibraryDescription = {
   instrumentation: "aws-sdk",
   packages: {
-    "@aws-sdk/client-sqs": ["3.501.0", "3.600.0", "3.1169.0"],
+    "@aws-sdk/client-sqs": ["3.501.0", "3.600.0", "3.803.0", "3.1169.0"],
     "@aws-sdk/client-sns": ["3.1169.0"],
     "@aws-sdk/client-s3": ["3.1169.0"],
+    // What these clients are made of.
+    "@smithy/smithy-client": ["2.5.1", "3.7.0", "4.2.0"],
+    "@smithy/core": ["3.41.0"],
   },
   title: "AWS SDK v3, every client",
   server: "fauxqs, an emulator",

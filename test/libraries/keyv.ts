@@ -2,7 +2,7 @@ import type { LibraryDescription } from "./description.ts";
 
 export const keyv: LibraryDescription = {
   instrumentation: "keyv",
-  packages: { keyv: ["4.0.0", "4.5.4", "5.0.1", "5.6.0"], "cache-manager": ["5.0.0", "5.7.6", "6.0.0", "7.2.9"] },
+  packages: { keyv: ["4.0.0", "4.5.4", "5.0.0", "5.0.1", "5.6.0"], "cache-manager": ["5.0.0", "5.7.6", "6.0.0", "7.2.9"] },
   title: "keyv, and cache-manager 6 and 7, which are made of it",
   server: "none",
   spans: "none: `get`, `getMany`, `getRaw` and `getManyRaw` are counted on the active span",
