@@ -248,7 +248,7 @@ export const registry: readonly RegistryEntry[] = [
     name: "undici",
     startsAtOnce: true,
     modules: [
-      { name: "undici", versions: ">=5 <6", file: "lib/dispatcher-base.js" },
+      { name: "undici", versions: ">=5 <7", file: "lib/dispatcher-base.js" },
       { name: "undici", versions: ">=6 <9", file: "lib/dispatcher/dispatcher-base.js" },
     ],
     load: () => undici,

@@ -53,7 +53,7 @@ import { onSocketConnect } from "./shared/sockets.ts";
 const undici: Instrumentation = defineInstrumentation({
   name: "undici",
   modules: [
-    { name: "undici", versions: ">=5 <6", file: "lib/dispatcher-base.js", patch: patchDispatcher },
+    { name: "undici", versions: ">=5 <7", file: "lib/dispatcher-base.js", patch: patchDispatcher },
     { name: "undici", versions: ">=6 <9", file: "lib/dispatcher/dispatcher-base.js", patch: patchDispatcher },
   ],
   start(kit) {

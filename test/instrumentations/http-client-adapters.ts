@@ -282,12 +282,6 @@ const client = {
     await local.close();
     return answer;
   },
-  async tunnel(proxy, url) {
-    const through = new ProxyAgent({ uri: proxy, requestTls: {} });
-    const answer = await send(url, { dispatcher: through });
-    await through.close();
-    return answer;
-  },
   trailers: (url) => send(url),
   async endless(url) {
     const controller = new AbortController();
@@ -301,6 +295,15 @@ if (undici.interceptors?.redirect) {
   const following = agent.compose(undici.interceptors.redirect({ maxRedirections: 3 }));
   client.redirect = (url) => send(url, { dispatcher: following });
 } else client.redirect = (url) => send(url, { maxRedirections: 3 });
+// That of 5.0 does not know tunnels.
+if (undici.setGlobalOrigin !== undefined) client.tunnel = async (proxy, url) => {
+  const through = new ProxyAgent({ uri: proxy, requestTls: {} });
+  const answer = await send(url, { dispatcher: through });
+  await through.close();
+  return answer;
+};
+// Seven seconds each: enough with undici 7.
+if (undici.File !== undefined) delete client.endless;
 if (undici.RetryAgent) {
   const retrying = new undici.RetryAgent(agent, { minTimeout: 10, maxTimeout: 20 });
   client.retry = (url) => send(url, { dispatcher: retrying });

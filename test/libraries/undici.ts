@@ -3,7 +3,7 @@ import type { LibraryDescription } from "./description.ts";
 const description: LibraryDescription & { packages: { readonly undici: readonly string[] } } = {
   instrumentation: "undici",
   packages: {
-    undici: ["5.29.0", "6.29.1", "7.30.2"],
+    undici: ["5.0.0", "5.29.0", "6.0.0", "6.29.1", "7.0.0", "7.30.2"],
   },
   title: "undici, and the `fetch` that Node makes of it",
   server: "real sockets",
