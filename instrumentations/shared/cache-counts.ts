@@ -29,7 +29,8 @@ function isInner(cache: object): boolean {
 
 /**
  * Counts of one kind of cache. It remembers where in the last span's attributes its numbers are, so that counting in the same
- * span again is an addition: 25 ns with the context's lookup, where setting an attribute takes 150 (Node 24).
+ * span again is an addition. A `get` of lru-cache, 56 ns by itself, took 25 to 35 ns longer outside of a span and 65 to 130
+ * inside one on Node 24, most of that for the lookup of the context, and 100 to 150 on Node 20 (two busy cores).
  */
 export class CacheCounts {
   private readonly tracing: Tracing;
