@@ -74,12 +74,12 @@ interface RunPlan extends Plan {
 /** The full run, and the one of less than three minutes. */
 export const plans: Readonly<Record<"full" | "quick", RunPlan>> = {
   full: {
-    rounds: 3,
-    slices: { min: 16, max: 16, seconds: 0 },
+    rounds: 2,
+    slices: { min: 12, max: 12, seconds: 0 },
     maxSliceMillis: Infinity,
-    pressure: { workloads: ["http", "express", "mixed"], seconds: 4 },
+    pressure: { workloads: ["mixed"], seconds: 4 },
     flushMillis: 1000,
-    starts: 9,
+    starts: 7,
     totalSeconds: Infinity,
     rate: { times: 3, requests: 2000 },
   },
