@@ -1,12 +1,12 @@
-import { EventEmitter } from "node:events";
+import type { EventEmitter } from "node:events";
 import { diag } from "../../src/diag/diag.ts";
 import type { Kit } from "../../src/instrumentation/kit.ts";
 import { beginOperation, type BoundOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
 import type { TraceContext } from "../../src/trace/context.ts";
+import { Delivery, emitDelivery } from "../shared/emitted-messages.ts";
 import { type Carrier, carrierOf, originOf } from "../shared/messaging.ts";
 import { type CommandRole, type RedisText, redisCommand } from "../shared/redis-commands.ts";
 import {
-  Delivery,
   keyOf,
   type Message,
   messageOf,
@@ -169,29 +169,16 @@ export class PubSub {
       throw error;
     } finally {
       this.delivery = outer;
-      delivery.close();
+      delivery.release();
     }
   }
 
   /** Emits a message's event as Node does, but sees the promises of async listeners: their span lasts until they are done. */
   emit(emitter: EventEmitter, args: readonly unknown[], original: (...args: any[]) => unknown): unknown {
     const { delivery } = this;
-    const event = args[0] as string;
-    if (
-      delivery === undefined ||
-      !MESSAGE_EVENTS.has(event) ||
-      EventEmitter.captureRejections ||
-      (process as { domain?: unknown }).domain
-    ) {
-      return Reflect.apply(original, emitter, args);
-    }
-    const listeners = emitter.rawListeners(event);
-    const values = args.slice(1);
-    for (const listener of listeners) {
-      const returned: unknown = Reflect.apply(listener, emitter, values);
-      delivery.watch(listener as () => unknown, returned);
-    }
-    return listeners.length > 0;
+    return delivery === undefined || !MESSAGE_EVENTS.has(args[0] as string)
+      ? Reflect.apply(original, emitter, args)
+      : emitDelivery(emitter, args, original, delivery);
   }
 
   private beginProcess(

@@ -2,11 +2,11 @@ import { channel as diagnosticsChannel } from "node:diagnostics_channel";
 import { diag } from "../../src/diag/diag.ts";
 import type { Kit } from "../../src/instrumentation/kit.ts";
 import { beginOperation, type BoundOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
+import { Delivery } from "../shared/emitted-messages.ts";
 import { type Carrier, carrierOf, originOf } from "../shared/messaging.ts";
 import type { RedisCommand, RedisText } from "../shared/redis-commands.ts";
 import { redisCommand } from "../shared/redis-commands.ts";
 import {
-  Delivery,
   keyOf,
   type Message,
   messageOf,
@@ -225,7 +225,7 @@ export class PubSub {
       call.fail(error);
       throw error;
     } finally {
-      delivery.close();
+      delivery.release();
     }
   }
 

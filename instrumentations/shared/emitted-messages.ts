@@ -5,33 +5,46 @@ import type { OperationCall } from "../../src/instrumentation/trace-operation.ts
  * Messages that arrive as events: their span lasts until the last async listener is done.
  */
 
-/** One message and those who still work on it. Whoever makes it holds it once. */
+/** One message and those who still work on it; the span lasts until the last of them has released it. Whoever makes it is one. */
 export class Delivery {
   private readonly call: OperationCall;
-  private holders = 1;
+  private open = 1;
 
   constructor(call: OperationCall) {
     this.call = call;
   }
 
+  /** One more works on it. */
   hold(): void {
-    this.holders++;
+    this.open++;
   }
 
   release(): void {
-    if (--this.holders === 0) this.call.succeed();
+    if (--this.open === 0) this.call.succeed();
   }
 
   fail(error: unknown): void {
     this.call.fail(error);
   }
+
+  /**
+   * The promise of an async listener works on it, too. Only promises of async functions are watched, because nobody but their
+   * caller has those: the rejection that follows ours is the one the application would have had.
+   */
+  watch(listener: () => unknown, returned: unknown): void {
+    if (!(returned instanceof Promise) || !isAsync(listener)) return;
+    this.hold();
+    void returned.then(
+      () => this.release(),
+      (error: unknown) => {
+        this.fail(error);
+        throw error;
+      },
+    );
+  }
 }
 
-/**
- * Emits as Node does, but sees the promises of async listeners, on which `delivery` then waits. Only promises of async
- * functions are watched, because nobody but the emitter has those: the rejection that follows ours is the one the
- * application would have had. `original` is the emitter's own `emit`, `args` begin with the event's name.
- */
+/** Emits as Node does, but `delivery` sees what listeners return. `original` is the emitter's own; `args` begin with the event. */
 export function emitDelivery(
   emitter: EventEmitter,
   args: readonly unknown[],
@@ -44,21 +57,9 @@ export function emitDelivery(
   const listeners = emitter.rawListeners(args[0] as string);
   const values = args.slice(1);
   for (const listener of listeners) {
-    const returned: unknown = Reflect.apply(listener, emitter, values);
-    if (returned instanceof Promise && isAsync(listener as () => unknown)) watch(returned, delivery);
+    delivery.watch(listener as () => unknown, Reflect.apply(listener, emitter, values));
   }
   return listeners.length > 0;
-}
-
-function watch(promise: Promise<unknown>, delivery: Delivery): void {
-  delivery.hold();
-  void promise.then(
-    () => delivery.release(),
-    (error: unknown) => {
-      delivery.fail(error);
-      throw error;
-    },
-  );
 }
 
 const AsyncFunction = (async () => {}).constructor;

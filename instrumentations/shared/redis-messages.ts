@@ -1,6 +1,4 @@
-import { EventEmitter } from "node:events";
 import type { Operation } from "../../src/instrumentation/operation.ts";
-import type { OperationCall } from "../../src/instrumentation/trace-operation.ts";
 import { MESSAGING_DESTINATION_TEMPLATE, TRACEKIT_MESSAGING_RECEIVERS } from "../../src/semconv/attributes.ts";
 import type { TraceContext } from "../../src/trace/context.ts";
 import { KIND_CONSUMER, KIND_PRODUCER } from "../../src/trace/tracer.ts";
@@ -86,36 +84,6 @@ export function processOperation<Client>(
   };
 }
 
-/** One message and the listeners that still work on it. */
-export class Delivery {
-  private readonly call: OperationCall;
-  private open = 1;
-
-  constructor(call: OperationCall) {
-    this.call = call;
-  }
-
-  /**
-   * The span lasts until the promise of an async listener is settled. Only promises of async functions are watched, because
-   * nobody but their caller has those: the rejection that follows ours is the one the application would have had.
-   */
-  watch(listener: () => unknown, returned: unknown): void {
-    if (!(returned instanceof Promise) || !isAsync(listener)) return;
-    this.open++;
-    void returned.then(
-      () => this.close(),
-      (error: unknown) => {
-        this.call.fail(error);
-        throw error;
-      },
-    );
-  }
-
-  close(): void {
-    if (--this.open === 0) this.call.succeed();
-  }
-}
-
 /** Undefined for a reply that is no message. */
 export function messageOf(reply: readonly RedisText[]): Message | undefined {
   const kind = reply[0];
@@ -140,17 +108,4 @@ export function subscriptionKey(pattern: string | undefined, channel: string): s
 /** The key under which the context of this message waits. */
 export function keyOf({ pattern, channel }: Message): string {
   return subscriptionKey(pattern === undefined ? undefined : companionOf(pattern), companionOf(channel));
-}
-
-const AsyncFunction = (async () => {}).constructor;
-
-/** What `once` makes of a listener: another function on Node 24 than before. */
-const onceWrapper = new EventEmitter().once("message", () => {}).rawListeners("message")[0] as () => unknown;
-const onceSource = onceWrapper.toString();
-
-/** Is this an async function, or Node's `once` around one? */
-function isAsync(listener: () => unknown): boolean {
-  if (listener instanceof AsyncFunction) return true;
-  const inner: unknown = (listener as { listener?: unknown }).listener;
-  return inner instanceof AsyncFunction && listener.name === onceWrapper.name && listener.toString() === onceSource;
 }

@@ -4,6 +4,7 @@ export const nats: LibraryDescription = {
   instrumentation: "nats",
   packages: {
     nats: ["2.6.1", "2.13.1", "2.29.3"],
+    "@nats-io/nats-core": ["3.0.0", "3.4.0"],
     "@nats-io/transport-node": ["3.0.0", "3.4.0"],
     "@nats-io/jetstream": ["3.0.0", "3.4.0"],
   },
