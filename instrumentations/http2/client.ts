@@ -89,7 +89,8 @@ export function createRequestTracer(kit: Kit): RequestTracer {
       call?.fail(error);
       throw error;
     }
-    if (call !== undefined) call.state.attach(stream);
+    if (call === undefined) watchers.set(stream, null);
+    else call.state.attach(stream);
     return stream;
   };
 }

@@ -1,6 +1,6 @@
 import diagnosticsChannel, { subscribe } from "node:diagnostics_channel";
 import type { EventEmitter } from "node:events";
-import type { ClientHttp2Session, Http2Session, Http2Stream } from "node:http2";
+import type { ClientHttp2Session, Http2Session, Http2Stream, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { defineInstrumentation, type Instrumentation } from "../../src/instrumentation/instrumentation.ts";
 import type { Kit } from "../../src/instrumentation/kit.ts";
@@ -196,7 +196,7 @@ function patchStreams(kit: Kit): void {
         const watcher = watchers.get(this);
         if (watcher === null) return Reflect.apply(original, this, arguments);
         if (watcher === undefined) {
-          if (chunk instanceof Uint8Array) traceStream.keepEarly(this, chunk);
+          if (chunk instanceof Uint8Array) traceStream.keepEarly(this as ServerHttp2Stream, chunk);
           return Reflect.apply(original, this, arguments);
         }
         if (chunk === null) watcher.onIncomingEnd();

@@ -42,11 +42,13 @@ interface StreamTracer {
   /** The context a stream's listeners are to run in; undefined for a stream that is no request. */
   (session: Http2Session, stream: unknown, headers: unknown): TraceContext | undefined;
   /** What arrives together with the headers comes before the event that tells of them. */
-  keepEarly(stream: object, chunk: Uint8Array): void;
+  keepEarly(stream: ServerHttp2Stream, chunk: Uint8Array): void;
 }
 
 /** `Http2Session.type`. Source: node:http2, `NGHTTP2_SESSION_SERVER`. */
 const SERVER = 0;
+/** Of 16 KB at most, in 64 KB. */
+const MAX_EARLY_CHUNKS = 16;
 const PROTOCOL = { httpVersion: "2" } as IncomingMessage;
 const NOBODY = {} as Socket;
 
@@ -69,10 +71,12 @@ export function createStreamTracer(kit: Kit): StreamTracer {
     }
   };
   return Object.assign(trace, {
-    keepEarly(stream: object, chunk: Uint8Array): void {
+    keepEarly(stream: ServerHttp2Stream, chunk: Uint8Array): void {
+      if (stream.session?.type !== SERVER || !kit.owner.enabled) return;
       const known = earlyChunks.get(stream);
       if (known === undefined) earlyChunks.set(stream, [chunk]);
-      else known.push(chunk);
+      // One read of the connection has no more; a stream nobody is told of may.
+      else if (known.length < MAX_EARLY_CHUNKS) known.push(chunk);
     },
   });
 }
@@ -107,7 +111,10 @@ function describeStreams(kit: Kit): Operation<undefined, StreamInProgress> {
       call.state = request;
       watchers.set(stream, request);
       registerServerRequest(stream, request);
-      for (const chunk of earlyChunks.get(stream) ?? []) request.onIncoming(chunk);
+      const early = earlyChunks.get(stream);
+      if (early === undefined) return;
+      for (const chunk of early) request.onIncoming(chunk);
+      early.length = 0;
     },
 
     finish(span, _, call, capture) {

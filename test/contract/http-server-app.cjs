@@ -4,7 +4,13 @@ const zlib = require("node:zlib");
 const { propagation, context, trace } = require("@opentelemetry/api");
 const { sleep } = require("./scenarios-app.cjs");
 
-const encode = { gzip: zlib.gzipSync, deflate: zlib.deflateSync, br: zlib.brotliCompressSync };
+const encode = {
+  gzip: zlib.gzipSync,
+  deflate: zlib.deflateSync,
+  br: zlib.brotliCompressSync,
+  // Since Node 22.15.
+  zstd: zlib.zstdCompressSync,
+};
 
 /** What a handler answers to tell which span it runs in. */
 function whereAmI() {
@@ -66,6 +72,7 @@ const ROUTES = [
     "/coded/:coding",
     ({ path, reply }) => {
       const coding = path.split("/")[2];
+      if (encode[coding] === undefined) return reply(501, {}, undefined);
       const text = JSON.stringify({ password: "hunter2", city: "Oslo" });
       reply(200, { "content-type": "application/json", "content-encoding": coding }, encode[coding](text));
     },
