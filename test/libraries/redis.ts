@@ -2,7 +2,12 @@ import type { LibraryDescription } from "./description.ts";
 
 const description: LibraryDescription = {
   instrumentation: "redis",
-  packages: { redis: ["4.1.0", "4.7.1", "5.12.1", "6.3.1"] },
+  packages: {
+    redis: ["4.1.0", "4.7.1", "5.12.1", "6.3.1"],
+    // What each of them brings.
+    "@redis/client": ["1.1.0", "1.6.1", "5.12.1", "6.3.1"],
+  },
+  title: "node-redis",
   server: "Redis 7",
   spans:
     "a command, pipeline or transaction; a published and a processed message; an entry sent to a stream, entries received from one",
