@@ -45,7 +45,9 @@ const linksOf = (span: ReceivedSpan | undefined): string[] => span?.links.map(({
 
 /** The last of each major, and of those the newest. */
 const tested: readonly Library[] = [ioredis, redis].flatMap(({ packages }) =>
-  Object.entries(packages).flatMap(([name, versions]) => versions.slice(1).map((version) => ({ name, version }))),
+  Object.entries(packages)
+    .filter(([name]) => !name.startsWith("@"))
+    .flatMap(([name, versions]) => versions.slice(1).map((version) => ({ name, version }))),
 );
 const newest = tested.filter(({ name }, index) => tested[index + 1]?.name !== name);
 
