@@ -1,7 +1,7 @@
 // The scenarios of the cache contract. A library's application gives `runCache` what is particular to it:
 //
 //   open(), close()              outside of any trace: connects to an empty cache, and leaves nothing behind
-//   get(key), set(key, value)    as the library has them: its own result or promise
+//   get(key), set(key, value)    as the library has them: its own result or promise, or one made of its callback
 //   fail()                       one command that the server (or library) refuses: rejects
 //   own                          scenarios of the library's own test: { [name]: (note, where) => … }
 //   finish()                     after all scenarios, still connected
