@@ -1,4 +1,4 @@
-// The application of aws-sdk.test.ts. SNS and S3 are there where their clients are installed.
+// The application of aws-sdk.test.ts. SNS, S3 and DynamoDB are there where their clients are installed.
 import http from "node:http";
 import { createRequire } from "node:module";
 import * as sqsLibrary from "@aws-sdk/client-sqs";
@@ -47,9 +47,10 @@ const withoutContext = (shaped) =>
 runMain(async () => {
   const sqs = new SQS(settings);
   const client = new SQSClient(settings);
-  const newQueue = async (name) => (await sqs.createQueue({ QueueName: name })).QueueUrl;
+  const newQueue = async (name, Attributes) => (await sqs.createQueue({ QueueName: name, Attributes })).QueueUrl;
   const orders = await newQueue("orders");
   const bulk = await newQueue("bulk");
+  const ordered = await newQueue("ordered.fifo", { FifoQueue: "true" });
   const receive = (QueueUrl, extra = {}) => sqs.receiveMessage({ QueueUrl, WaitTimeSeconds: 1, ...extra });
   const receiptOf = ({ Messages: [message] }) => message.ReceiptHandle;
 
@@ -134,6 +135,27 @@ runMain(async () => {
       (await sqs.sendMessageBatch({ QueueUrl: bulk, Entries: [{ Id: "1", MessageBody: "alone" }] })).Successful.length,
     );
     note(shape(await receive(bulk)));
+  });
+
+  const entry = (Id, extra) => ({ Id, MessageBody: Id, MessageDeduplicationId: Id, ...extra });
+  await scenario("group", async (note) => {
+    await sqs.sendMessage({
+      QueueUrl: ordered,
+      MessageBody: "first",
+      MessageGroupId: "cart-7",
+      MessageDeduplicationId: "1",
+    });
+    const Entries = [entry("2", { MessageGroupId: "cart-8" })];
+    note((await sqs.sendMessageBatch({ QueueUrl: ordered, Entries })).Successful.length);
+  });
+  await scenario("failed messages", async (note) => {
+    for (const Entries of [
+      [entry("3", { MessageGroupId: "cart-7" }), entry("4")],
+      [entry("5"), entry("6")],
+    ]) {
+      const { Successful, Failed } = await sqs.sendMessageBatch({ QueueUrl: ordered, Entries });
+      note(Successful?.length ?? 0, Failed);
+    }
   });
 
   await scenario("ten attributes", async (note) => {
@@ -267,6 +289,22 @@ runMain(async () => {
       note(await (await s3.getObject({ Bucket: "pictures", Key: "a.png" })).Body.transformToString());
       note((await failureOf(() => s3.getObject({ Bucket: "pictures", Key: "nope" }))).name);
     });
+
+    // The emulator has no DynamoDB: this server stands in for it, and gives everybody the same item.
+    const standIn = http.createServer((request, response) => {
+      request.resume().on("end", () => {
+        response.setHeader("content-type", "application/x-amz-json-1.0");
+        response.end('{"Item":{"id":{"S":"x7k9m2"}}}');
+      });
+    });
+    await new Promise((resolve) => standIn.listen(0, "127.0.0.1", resolve));
+    const { DynamoDB } = load("@aws-sdk/client-dynamodb");
+    const dynamo = new DynamoDB({ ...settings, endpoint: `http://127.0.0.1:${standIn.address().port}` });
+    await scenario("tables", async (note) => {
+      note((await dynamo.getItem({ TableName: "links", Key: { id: { S: "x7k9m2" } } })).Item);
+    });
+    dynamo.destroy();
+    standIn.close();
   }
   for (const each of [sqs, client]) each.destroy();
   process.exit(0);

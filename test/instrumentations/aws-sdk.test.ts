@@ -21,6 +21,7 @@ afterAll(() => receiver.close());
 
 const newest = {
   "@smithy/core": "3.41.0",
+  "@aws-sdk/client-dynamodb": "3.1162.0",
   "@aws-sdk/client-s3": "3.1169.0",
   "@aws-sdk/client-sns": "3.1169.0",
   "@aws-sdk/client-sqs": "3.1169.0",
@@ -145,6 +146,28 @@ describe.each([
     expect(linksOf(taken as ReceivedSpan)).toEqual([alone?.spanId]);
   });
 
+  test("a message of a group names it, alone or in a batch of one", () => {
+    expect(spansIn("group").map(({ attributes }) => attributes["tracekit.aws.message_group_id"])).toEqual([
+      "cart-7",
+      "cart-8",
+    ]);
+  });
+
+  test("a batch says how many of its messages failed, and has failed when all of them have", () => {
+    const told = spansIn("failed messages").map(({ name, status, attributes }) => [
+      name,
+      attributes["messaging.batch.message_count"],
+      attributes["tracekit.messaging.failed_messages"],
+      status.code,
+      attributes["error.type"],
+    ]);
+    expect(told).toEqual([
+      ["send ordered.fifo", 2, 1, "UNSET", undefined],
+      ["send ordered.fifo", 2, 2, "ERROR", "MissingParameter"],
+    ]);
+    expect(only("batch").attributes).not.toHaveProperty("tracekit.messaging.failed_messages");
+  });
+
   test("a message that is full is sent as it is, and the span says so", () => {
     const sent = spansIn("ten attributes").filter(({ kind }) => kind === "PRODUCER");
     expect(sent.map(({ attributes }) => attributes["tracekit.messaging.context_omitted"])).toEqual([true, true]);
@@ -205,6 +228,8 @@ describe.each([
       "aws.s3.bucket": "pictures",
     });
     expect(missing?.attributes["error.type"]).toBe("NoSuchKey");
+    expect(only("tables")).toMatchObject({ name: "DynamoDB.GetItem", kind: "CLIENT" });
+    expect(only("tables").attributes["aws.dynamodb.table_names"]).toEqual(["links"]);
   });
 });
 
