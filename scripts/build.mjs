@@ -1,7 +1,7 @@
 /** Builds `dist/`: one small file to preload, the core, one file an instrumentation, and the declarations. */
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { rolldown } from "rolldown";
 
 const root = join(import.meta.dirname, "..");
@@ -41,6 +41,17 @@ const ownHiddenSlots = {
   },
 };
 
+const atStart = importedFrom(join(root, "src/sdk.ts"));
+
+/** The file and all it imports, directly or not; types aside. */
+function importedFrom(file, found = new Set()) {
+  if (found.has(file)) return found;
+  found.add(file);
+  const imports = readFileSync(file, "utf8").matchAll(/^(?:import|export)\s(?!type\s)[^;]*?from "(\.[^"]+\.ts)";/gm);
+  for (const [, specifier] of imports) importedFrom(join(dirname(file), specifier), found);
+  return found;
+}
+
 const bundle = await rolldown({
   cwd: root,
   input: entries,
@@ -57,11 +68,12 @@ await bundle.write({
   exports: "named",
   entryFileNames: "[name].js",
   chunkFileNames: "[name].js",
-  // What a disabled process reads, and what everything shares: each further file costs half a millisecond at start.
+  // What a disabled process reads, and what everything shares: each further file costs half a millisecond at start. What only
+  // libraries' instrumentations share is read with the first of them.
   codeSplitting: {
     groups: [
       { name: "api", test: /\/src\/(?:index|load-chunk|config\/disabled)\.ts$/, priority: 2 },
-      { name: "core", test: /\/(?:src|instrumentations)\//, minShareCount: 2, priority: 1 },
+      { name: "core", test: (id) => atStart.has(id.split("?")[0]), minShareCount: 2, priority: 1 },
     ],
   },
 });
