@@ -182,9 +182,9 @@ function readArguments(): { once: boolean; port: string; topic: Topic } {
     if (!/^\d{1,5}$/.test(values.port) || Number(values.port) > 65_535) {
       throw new Error(`--port ${values.port} is not a port.`);
     }
-    const topic = topics.find((known) => known === values.topic);
-    if (topic === undefined) throw new Error(`--topic ${values.topic} is none of ${topics.join(", ")}.`);
-    return { ...values, topic };
+    const carrier = topics.find((known) => known === values.topic);
+    if (carrier === undefined) throw new Error(`--topic ${values.topic} is none of ${topics.join(", ")}.`);
+    return { ...values, topic: carrier };
   } catch (error) {
     say(`${(error as Error).message}\n\n${usage}`);
     process.exit(2);

@@ -106,8 +106,8 @@ export const TRACEKIT_HTTP_STREAMING = "tracekit.http.streaming";
 export const TRACEKIT_MESSAGING_BODY_CONTENT = "tracekit.messaging.body.content";
 export const TRACEKIT_MESSAGING_CONTEXT_OMITTED = "tracekit.messaging.context_omitted";
 export const TRACEKIT_MESSAGING_DELIVERY_ATTEMPT = "tracekit.messaging.delivery_attempt";
-/** What became of a consumed message: "ack", "reject" (for good) or "requeue". */
 export const TRACEKIT_MESSAGING_FAILED_MESSAGES = "tracekit.messaging.failed_messages";
+/** What became of a consumed message: "ack", "reject" (for good) or "requeue". */
 export const TRACEKIT_MESSAGING_OUTCOME = "tracekit.messaging.outcome";
 export const TRACEKIT_MESSAGING_QUEUE_TIME = "tracekit.messaging.queue_time_ms";
 export const TRACEKIT_MESSAGING_RECEIVERS = "tracekit.messaging.receivers";
