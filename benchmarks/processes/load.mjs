@@ -18,7 +18,8 @@ process.on("disconnect", () => process.exit());
 async function run({ port, request, status, connections, requests, perSecond = Infinity }) {
   const bytes = Buffer.from(request);
   const clients = [];
-  const kept = idle.get(port) ?? [];
+  // Those of a server that has ended are dead, and another one may have got its port.
+  const kept = (idle.get(port) ?? []).filter(({ socket }) => !socket.destroyed);
   while (clients.length < connections) clients.push(kept.pop() ?? (await open(port)));
   const latencies = new Float64Array(requests);
   let sent = 0;
