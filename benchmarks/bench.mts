@@ -50,7 +50,10 @@ try {
     workloads: {},
     startup: {},
     rate: {},
-    install: Object.fromEntries(installations),
+    // Without their folders, which are this machine's business.
+    install: Object.fromEntries(
+      [...installations].map(([name, { version, megabytes, packages }]) => [name, { version, megabytes, packages }]),
+    ),
   };
   progress(`starting up, ${options.variants.length} variants × ${plan.starts}`);
   Object.assign(run.startup, await measureStartup(bench, options.variants, plan.starts));
