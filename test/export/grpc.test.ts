@@ -176,6 +176,7 @@ test("a port that speaks HTTP/1.1 is said to take nothing", async () => {
   expect(messages.join()).toContain("no backend takes traces at http://127.0.0.1");
 });
 
+// gRPC's `unix:` names a file, which Windows has no sockets for.
 test.skipIf(process.platform === "win32")("a Unix socket is a target", async () => {
   const path = join(tmpdir(), `tracekit-grpc-${process.pid}`);
   const backend = await new Backend().listen(`unix:${path}`);

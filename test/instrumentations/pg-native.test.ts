@@ -32,12 +32,14 @@ async function compileBindings(): Promise<void> {
 }
 
 const missing = ["g++", "make", "python3", "pg_config"].filter((program) => findProgram(program) === undefined);
-if (missing.length > 0) {
+// pg-native ships no binaries, and whoever only wants to run the tests need not have a compiler. CI does: there it fails.
+const cannotCompile = missing.length > 0 && process.env["CI"] === undefined;
+if (cannotCompile) {
   console.error(`pg over libpq is NOT TESTED: this machine has no ${missing.join(", ")} (libpq-dev g++ make python3)`);
 }
 
 // Compiled for this Node, the bindings are of no use to another.
-describe.skipIf(missing.length > 0 || Boolean(process.env["TRACEKIT_TEST_NODE"]))("pg over libpq", () => {
+describe.skipIf(cannotCompile || Boolean(process.env["TRACEKIT_TEST_NODE"]))("pg over libpq", () => {
   beforeAll(compileBindings, 200_000);
 
   databaseContract(
