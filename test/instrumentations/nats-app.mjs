@@ -27,7 +27,6 @@ let nc;
 let js;
 let jsm;
 let functions;
-let hasJetStream = false;
 let hasConsumers = false;
 const loops = [];
 
@@ -38,9 +37,6 @@ async function load() {
   nc = await lib.connect({ servers: NATS_URL, name: "orders" });
   functions = functionsOf(nc, nc.protocol);
   functions.push(Object.getPrototypeOf(Object.getPrototypeOf(nc.subscribe("x"))).iterate);
-  // In the first versions it was a preview that newer servers do not understand.
-  hasJetStream = nc.requestMany !== undefined;
-  if (!hasJetStream) return;
   js = jetstream ? jetstream.jetstream(nc) : nc.jetstream();
   jsm = jetstream ? await jetstream.jetstreamManager(nc) : await nc.jetstreamManager();
   hasConsumers = js.consumers !== undefined;
@@ -151,7 +147,6 @@ async function ownPublisher() {
       note(replies);
     });
   }
-  if (!hasJetStream) return;
 
   const publish = (name, where = name, options) => js.publish(subject(`js.${where}`), bytes({ name }), options);
   await scenario("js publish", async (note, where) => {
@@ -238,7 +233,7 @@ async function ownConsumer() {
       }
     })(),
   );
-  if (hasJetStream) await consumeStream(handled);
+  await consumeStream(handled);
   await nc.flush();
 }
 
@@ -267,18 +262,19 @@ async function consumeStream(handled) {
     void loop(await (await js.consumers.getPushConsumer(STREAM, "push_loop")).consume(), acknowledge, "push loop");
     await (await js.consumers.get(STREAM, "nak")).consume({ callback: acknowledge });
   } else {
-    const options = (name, deliver) => {
-      const builder = lib.consumerOpts().durable(name).manualAck().ackExplicit().deliverTo(deliver);
+    // Its methods could not be chained in the first versions.
+    const options = (name, deliver, callback) => {
+      const builder = lib.consumerOpts();
+      builder.durable(name);
+      builder.manualAck();
+      builder.ackExplicit();
+      builder.deliverTo(deliver);
+      if (callback !== undefined) builder.callback(callback);
       return builder;
     };
-    await js.subscribe(
-      subject("js.push"),
-      options("push", lib.createInbox()).callback((_error, message) => message && acknowledge(message)),
-    );
-    await js.subscribe(
-      subject("js.nak"),
-      options("nak", subject("delivered.nak")).callback((_error, message) => message && acknowledge(message)),
-    );
+    const onMessage = (_error, message) => message && acknowledge(message);
+    await js.subscribe(subject("js.push"), options("push", lib.createInbox(), onMessage));
+    await js.subscribe(subject("js.nak"), options("nak", subject("delivered.nak"), onMessage));
     void loop(
       await js.subscribe(subject("js.push_loop"), options("push_loop", subject("delivered"))),
       acknowledge,
@@ -351,7 +347,7 @@ runMessaging({
   async close() {
     await nc.drain();
     await Promise.all(loops);
-    if (ROLE === "consumer" && hasJetStream) {
+    if (ROLE === "consumer") {
       const last = await lib.connect({ servers: NATS_URL });
       await (jetstream ? await jetstream.jetstreamManager(last) : await last.jetstreamManager()).streams
         .delete(STREAM)
