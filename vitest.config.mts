@@ -2,7 +2,7 @@ import { defineConfig, type ViteUserConfig } from "vitest/config";
 
 const config: ViteUserConfig = defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
+    include: ["test/**/*.test.ts", "dashboard/test/**/*.test.ts"],
     globalSetup: ["test/services/global-setup.ts"],
     testTimeout: 60_000,
     hookTimeout: 120_000,

@@ -1,0 +1,38 @@
+/** Builds `dashboard/dist/`: the command, the store's thread, and the page with all it needs. */
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { rolldown } from "rolldown";
+
+const root = join(import.meta.dirname, "..");
+const dist = join(root, "dist");
+// Written aside and moved into place: whoever is running the old build never sees half of the new one.
+const fresh = join(root, `.dist-${process.pid}`);
+
+const server = await rolldown({
+  cwd: root,
+  input: { cli: "src/cli/main.ts", "store-worker": "src/store/worker.ts" },
+  platform: "node",
+  external: [/^node:/, "node-sqlite3-wasm", "pbf", "sql-formatter"],
+});
+await server.write({ dir: fresh, format: "esm", entryFileNames: "[name].js", chunkFileNames: "[name].js" });
+await server.close();
+
+const page = await rolldown({
+  cwd: root,
+  input: { app: "web/main.tsx" },
+  platform: "browser",
+  transform: { jsx: { runtime: "automatic", importSource: "preact" }, target: "es2022" },
+});
+await page.write({ dir: join(fresh, "web"), format: "esm", entryFileNames: "[name].js", minify: true });
+await page.close();
+
+mkdirSync(join(fresh, "web"), { recursive: true });
+cpSync(join(root, "web/index.html"), join(fresh, "web/index.html"));
+const styles = join(root, "web/styles");
+const sheets = existsSync(styles) ? readdirSync(styles).toSorted() : [];
+writeFileSync(join(fresh, "web/app.css"), sheets.map((sheet) => readFileSync(join(styles, sheet), "utf8")).join("\n"));
+
+const old = `${fresh}-old`;
+if (existsSync(dist)) renameSync(dist, old);
+renameSync(fresh, dist);
+rmSync(old, { recursive: true, force: true });
