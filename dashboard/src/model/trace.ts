@@ -1,4 +1,4 @@
-import type { AttributeValue, Attributes } from "./attributes.ts";
+import type { AttributeValue } from "./attributes.ts";
 import type { Instant, LogRecord, SpanKind, SpanLink, SpanRecord, StatusCode } from "./span.ts";
 
 /** What a span is about; decides its icon, its details and what it counts as. */
