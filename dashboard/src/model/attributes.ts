@@ -1,6 +1,6 @@
 /**
  * An OTLP AnyValue as JSON can carry it. Most values stand for themselves; what JSON would change is wrapped:
- * integers beyond 2^53 (`$int`, decimal digits), doubles without a fraction (`$double`) and bytes (`$bytes`, base64). A map
+ * integers beyond 2^53 (`$int`, decimal digits), doubles without a fraction or by name (`$double`) and bytes (`$bytes`, base64). A map
  * (kvlistValue) is wrapped too, so that no map of the application is mistaken for one of these.
  * Source: opentelemetry-proto common/v1/common.proto.
  */
@@ -11,7 +11,7 @@ export type AttributeValue =
   | null
   | readonly AttributeValue[]
   | { readonly $int: string }
-  | { readonly $double: number }
+  | { readonly $double: number | "NaN" | "Infinity" | "-Infinity" }
   | { readonly $bytes: string }
   | { readonly $map: Attributes };
 
