@@ -6,9 +6,12 @@ import type { LibraryDescription } from "../test/libraries/description.ts";
 
 const folder = join(import.meta.dirname, "../test/libraries");
 
+/** Not descriptions, but what they are made of. */
+const PARTS = ["description.ts", "attributes.ts"];
+
 /** Every description, in the order of their files. */
 export async function loadDescriptions(): Promise<LibraryDescription[]> {
-  const files = readdirSync(folder).filter((file) => file !== "description.ts" && file.endsWith(".ts"));
+  const files = readdirSync(folder).filter((file) => file.endsWith(".ts") && !PARTS.includes(file));
   const modules = files.sort().map((file) => import(pathToFileURL(join(folder, file)).href));
   return (await Promise.all(modules)).flatMap((module) => Object.values(module as Record<string, LibraryDescription>));
 }
@@ -24,7 +27,7 @@ export async function renderLibraries(): Promise<string> {
   ]);
   const details = descriptions.map((one) => [
     titleOf(one),
-    one.attributes.map(code).join(" ") || "none of their own",
+    one.attributes.toSorted().map(code).join(" ") || "none of their own",
     [...Object.entries(one.packages).map(([name, versions]) => `${name} ${versions.join(", ")}`), one.server].join(
       "; ",
     ),

@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { installLibraries } from "../support/library.ts";
-import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
-import { childrenOf, runScenarios, type ScenarioOptions, type ScenarioRun, seenIn, warningsIn } from "./scenarios.ts";
+import { expect, test } from "vitest";
+import type { ReceivedSpan } from "../support/otlp-receiver.ts";
+import { describeInstalls, type InstallsContract, type TracedInstall } from "./installs.ts";
+import { type ScenarioRun, seenIn, warningsIn } from "./scenarios.ts";
 
 /** What a cache may be able to do besides GET and SET; each is a scenario (or several) of `cache-app.cjs`. */
 export type CacheAbility =
@@ -24,15 +24,7 @@ export type CacheAbility =
   | "lost connection"
   | "hostile";
 
-export interface CacheContract {
-  /** Scope of its spans, `@tracekit/auto/<instrumentation>`. */
-  readonly instrumentation: string;
-  /** ES-module text of the application: it calls `runCache` of `./cache-app.cjs`, which lists what it is to give. */
-  readonly code: string;
-  /** What to install for each run; the last one runs as CommonJS, too. */
-  readonly installs: ReadonlyArray<Readonly<Record<string, string>>>;
-  /** For the application. */
-  env(): Record<string, string>;
+export interface CacheContract extends InstallsContract {
   /** What every command's span has: `db.system.name`, `server.address`, … Asked once the server runs. */
   target(): Record<string, unknown>;
   readonly abilities: readonly CacheAbility[];
@@ -43,18 +35,6 @@ export interface CacheContract {
   readonly lostConnection?: string | RegExp;
   /** True where several items are read by one span but not by one command, so that they have no batch size. */
   readonly hasNoBatchSize?: boolean;
-  /** Of one run. Default 60 000. */
-  readonly timeoutMillis?: number;
-}
-
-/** One traced run, for the library's own tests. */
-export interface TracedCache {
-  readonly installs: Readonly<Record<string, string>>;
-  readonly type: "cjs" | "esm";
-  /** Once the run is over: inside tests. */
-  run(): ScenarioRun;
-  /** The spans directly below a scenario, in the order they started. */
-  spansIn(scenario: string): ReceivedSpan[];
 }
 
 /**
@@ -64,77 +44,32 @@ export interface TracedCache {
  */
 export function cacheContract(
   contract: CacheContract,
-  own: (traced: TracedCache) => void,
+  own: (traced: TracedInstall) => void,
   after: (spans: readonly ReceivedSpan[]) => void,
 ): void {
-  let receiver: OtlpReceiver;
-  beforeAll(async () => {
-    receiver = await startOtlpReceiver();
+  const last = describeInstalls(contract, (run, plain) => {
+    // A pool's or proxy's spans may stand beside them.
+    const traced = { ...run, spansIn: (scenario: string) => run.spansIn(scenario).filter(last.isOurs) };
+    declareShared(contract, traced, plain);
+    own(traced);
   });
-  afterAll(() => receiver.close());
-
-  const all: ReceivedSpan[] = [];
-  const isOurs = ({ scope }: ReceivedSpan): boolean => scope.name === `@tracekit/auto/${contract.instrumentation}`;
-  const run = async (
-    install: Readonly<Record<string, string>>,
-    options: Partial<ScenarioOptions>,
-  ): Promise<ScenarioRun> => {
-    const libraries = Object.keys(install).length === 0 ? undefined : await installLibraries(install);
-    const { code, timeoutMillis = 60_000 } = contract;
-    return runScenarios(receiver, {
-      code,
-      libraries,
-      timeoutMillis,
-      ...options,
-      env: { ...contract.env(), ...options.env },
-    });
-  };
-
-  const last = contract.installs.at(-1) ?? {};
-  const plainRuns = new Map<Readonly<Record<string, string>>, Promise<ScenarioRun>>();
-  const runs = [...contract.installs.map((install) => [install, "esm"] as const), [last, "cjs"] as const];
-  describe.each(runs.map(([install, type]) => ({ install, type, title: `${nameOf(contract, install)}, ${type}` })))(
-    "$title",
-    ({ install, type }) => {
-      let plain: ScenarioRun;
-      let traced: ScenarioRun;
-      beforeAll(async () => {
-        let running = plainRuns.get(install);
-        if (running === undefined) {
-          running = run(install, { preload: "none" });
-          plainRuns.set(install, running);
-        }
-        plain = await running;
-        traced = await run(install, { type, preload: type === "esm" ? "import" : "require" });
-        all.push(...traced.spans.filter(isOurs));
-      }, 200_000);
-      const access: TracedCache = {
-        installs: install,
-        type,
-        run: () => traced,
-        spansIn: (scenario) => childrenOf(traced, scenario).filter(isOurs),
-      };
-      declareShared(contract, access, () => plain);
-      own(access);
-    },
-  );
 
   test("no key and no value is captured when that is switched off", async () => {
-    const { spans, bytes } = await run(last, { env: { TRACEKIT_CAPTURE: "-cache-keys,-cache-values,-messages" } });
-    expect(spans.filter(isOurs).length).toBeGreaterThan(20);
+    const { spans, bytes } = await last.run({ env: { TRACEKIT_CAPTURE: "-cache-keys,-cache-values,-messages" } });
+    expect(spans.filter(last.isOurs).length).toBeGreaterThan(20);
     expect(["nowhere", "12345", "hunter2", "Ann"].filter((text) => bytes.includes(text))).toEqual([]);
   }, 200_000);
 
   test("without sampling there are no spans, and nothing changes", async () => {
-    const unsampled = await run(last, { env: { OTEL_TRACES_SAMPLER: "always_off" } });
+    const unsampled = await last.run({ env: { OTEL_TRACES_SAMPLER: "always_off" } });
     expect(unsampled.spans).toEqual([]);
-    expect(withoutContext(unsampled)).toEqual(withoutContext(await (plainRuns.get(last) as Promise<ScenarioRun>)));
+    expect(withoutContext(unsampled)).toEqual(withoutContext(await last.plain()));
   }, 200_000);
 
-  test("the spans have the attributes that are described, and no others", () => after(all));
+  test("the spans have the attributes that are described, and no others", () => after(last.spans()));
 }
 
-function declareShared(contract: CacheContract, traced: TracedCache, plain: () => ScenarioRun): void {
+function declareShared(contract: CacheContract, traced: TracedInstall, plain: () => ScenarioRun): void {
   const { spansIn } = traced;
   const can = (ability: CacheAbility): boolean => contract.abilities.includes(ability);
 
@@ -217,42 +152,43 @@ function declareShared(contract: CacheContract, traced: TracedCache, plain: () =
 }
 
 /** What an ability promises beyond the one span of its scenario. */
-const declareAbility: Readonly<Partial<Record<CacheAbility, (contract: CacheContract, traced: TracedCache) => void>>> =
-  {
-    pipeline: (contract, traced) => declareBatch("pipeline", 3, contract, traced),
-    multi: (contract, traced) => declareBatch("multi", 2, contract, traced),
-    callback(_contract, { spansIn }) {
-      test("a callback ends the span once, whatever it throws", () => {
-        expect(spansIn("callback").map(({ status, events }) => [status.code, events.length])).toEqual([
-          ["UNSET", 0],
-          ["UNSET", 0],
-        ]);
-      });
-    },
-    waiting(_contract, { spansIn }) {
-      test("the span of a read that blocks covers its wait", () => {
-        const [waiting, waking, ...others] = spansIn("waiting");
-        expect(others).toEqual([]);
-        expect(Number((waiting?.endTimeUnixNano ?? 0n) - (waiting?.startTimeUnixNano ?? 0n)) / 1e6).toBeGreaterThan(50);
-        expect((waking?.startTimeUnixNano ?? 0n) < (waiting?.endTimeUnixNano ?? 0n)).toBe(true);
-      });
-    },
-    "lost connection"({ lostConnection }, { spansIn }) {
-      test("a command that loses its connection is one failed span", () => {
-        const failed = spansIn("lost connection").filter(({ status }) => status.code === "ERROR");
-        expect(failed).toHaveLength(1);
-        expect(failed[0]?.attributes["error.type"]).toMatch(lostConnection ?? /./);
-      });
-    },
-    hostile({ instrumentation }, { run }) {
-      test("an argument that throws switches off this instrumentation and nothing else, and says so once", () => {
-        expect(run().stderr.match(new RegExp(`${instrumentation} is no longer traced`, "g"))).toHaveLength(1);
-        expect(run().spans.some(({ name }) => name === "hostile")).toBe(true);
-      });
-    },
-  };
+const declareAbility: Readonly<
+  Partial<Record<CacheAbility, (contract: CacheContract, traced: TracedInstall) => void>>
+> = {
+  pipeline: (contract, traced) => declareBatch("pipeline", 3, contract, traced),
+  multi: (contract, traced) => declareBatch("multi", 2, contract, traced),
+  callback(_contract, { spansIn }) {
+    test("a callback ends the span once, whatever it throws", () => {
+      expect(spansIn("callback").map(({ status, events }) => [status.code, events.length])).toEqual([
+        ["UNSET", 0],
+        ["UNSET", 0],
+      ]);
+    });
+  },
+  waiting(_contract, { spansIn }) {
+    test("the span of a read that blocks covers its wait", () => {
+      const [waiting, waking, ...others] = spansIn("waiting");
+      expect(others).toEqual([]);
+      expect(Number((waiting?.endTimeUnixNano ?? 0n) - (waiting?.startTimeUnixNano ?? 0n)) / 1e6).toBeGreaterThan(50);
+      expect((waking?.startTimeUnixNano ?? 0n) < (waiting?.endTimeUnixNano ?? 0n)).toBe(true);
+    });
+  },
+  "lost connection"({ lostConnection }, { spansIn }) {
+    test("a command that loses its connection is one failed span", () => {
+      const failed = spansIn("lost connection").filter(({ status }) => status.code === "ERROR");
+      expect(failed).toHaveLength(1);
+      expect(failed[0]?.attributes["error.type"]).toMatch(lostConnection ?? /./);
+    });
+  },
+  hostile({ instrumentation }, { run }) {
+    test("an argument that throws switches off this instrumentation and nothing else, and says so once", () => {
+      expect(run().stderr.match(new RegExp(`${instrumentation} is no longer traced`, "g"))).toHaveLength(1);
+      expect(run().spans.some(({ name }) => name === "hostile")).toBe(true);
+    });
+  },
+};
 
-function declareBatch(name: "pipeline" | "multi", size: number, contract: CacheContract, traced: TracedCache): void {
+function declareBatch(name: "pipeline" | "multi", size: number, contract: CacheContract, traced: TracedInstall): void {
   test(`a ${name} is one span with what was found and missed in it`, () => {
     const spans = traced.spansIn(name);
     expect(spans).toHaveLength(1);
@@ -357,9 +293,4 @@ function short(name: string): string {
 /** What the application saw, but for what only a preload can know. */
 function withoutContext(run: ScenarioRun): unknown[] {
   return JSON.parse(JSON.stringify(seenIn(run)).replaceAll(/\["x",(?:true|false)\]/g, '["x"]')) as unknown[];
-}
-
-function nameOf({ instrumentation }: CacheContract, install: Readonly<Record<string, string>>): string {
-  const versions = Object.entries(install).map(([name, version]) => `${name} ${version}`);
-  return versions.length === 0 ? instrumentation : versions.join(", ");
 }

@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { installLibraries } from "../support/library.ts";
-import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
-import { childrenOf, runScenarios, type ScenarioOptions, type ScenarioRun, seenIn, warningsIn } from "./scenarios.ts";
+import { expect, test } from "vitest";
+import type { ReceivedSpan } from "../support/otlp-receiver.ts";
+import { describeInstalls, type InstallsContract, type TracedInstall } from "./installs.ts";
+import { childrenOf, type ScenarioRun, seenIn, warningsIn } from "./scenarios.ts";
 
 /** What a library's scenarios may show besides plain queries; each is a method its application gives `runDatabase`. */
 export type DatabaseAbility =
@@ -13,16 +13,8 @@ export type DatabaseAbility =
   | "timeout"
   | "abort";
 
-export interface DatabaseContract {
-  /** Scope of its spans, `@tracekit/auto/<instrumentation>`. */
-  readonly instrumentation: string;
-  /** ES-module text of the application: it calls `runDatabase` of `./database-app.cjs`, which lists what it is to give. */
-  readonly code: string;
-  /** What to install for each run; `{}`: what the repository has, or Node brings. The last one runs as CommonJS, too. */
-  readonly installs: ReadonlyArray<Readonly<Record<string, string>>>;
-  /** For the application, beside VERSIONS, which is the install as JSON; asked for each run, so that each has a database of
-   *  its own. */
-  env(): Record<string, string>;
+/** Its `env` gives each run a database of its own. */
+export interface DatabaseContract extends InstallsContract {
   /** `db.system.name`. */
   readonly system: string;
   /** What every query's span has besides: `db.namespace`, `server.address`, … Asked once the servers run. */
@@ -38,8 +30,6 @@ export interface DatabaseContract {
   readonly countsRows?: boolean;
   /** False where a transaction is no span of its own. Default true. */
   readonly hasTransactionSpan?: boolean;
-  /** Of one run. Default 60 000. */
-  readonly timeoutMillis?: number;
 }
 
 export interface DatabaseError {
@@ -48,15 +38,8 @@ export interface DatabaseError {
   readonly status?: string;
 }
 
-/** One traced run, for the library's own tests. */
-export interface TracedDatabase {
-  readonly installs: Readonly<Record<string, string>>;
-  readonly type: "cjs" | "esm";
-  /** Once the run is over: inside tests. */
-  run(): ScenarioRun;
-  /** The spans directly below a scenario, in the order they started. */
-  spansIn(scenario: string): ReceivedSpan[];
-  /** What is particular to each of them: keys shortened ("$0", "returned_rows", "affected_rows"), shared ones left out. */
+export interface TracedDatabase extends TracedInstall {
+  /** What is particular to each span of a scenario: keys shortened ("$0", "returned_rows", "affected_rows"), shared ones left out. */
   brief(scenario: string): Array<Record<string, unknown>>;
 }
 
@@ -70,61 +53,20 @@ export function databaseContract(
   own: (traced: TracedDatabase) => void,
   after: (spans: readonly ReceivedSpan[]) => void,
 ): void {
-  let receiver: OtlpReceiver;
-  beforeAll(async () => {
-    receiver = await startOtlpReceiver();
+  const last = describeInstalls(contract, (run, plain) => {
+    const traced: TracedDatabase = { ...run, brief: (scenario) => run.spansIn(scenario).map(briefOf) };
+    declareShared(contract, traced, plain);
+    own(traced);
   });
-  afterAll(() => receiver.close());
-
-  const all: ReceivedSpan[] = [];
-  const run = async (
-    install: Readonly<Record<string, string>>,
-    options: Partial<ScenarioOptions>,
-  ): Promise<ScenarioRun> => {
-    const libraries = Object.keys(install).length === 0 ? undefined : await installLibraries(install);
-    const { code, timeoutMillis = 60_000 } = contract;
-    const env = { VERSIONS: JSON.stringify(install), ...contract.env(), ...options.env };
-    return runScenarios(receiver, { code, libraries, timeoutMillis, ...options, env });
-  };
-
-  const last = contract.installs.at(-1) ?? {};
-  const plainRuns = new Map<Readonly<Record<string, string>>, Promise<ScenarioRun>>();
-  const runs = [...contract.installs.map((install) => [install, "esm"] as const), [last, "cjs"] as const];
-  describe.each(runs.map(([install, type]) => ({ install, type, title: `${nameOf(contract, install)}, ${type}` })))(
-    "$title",
-    ({ install, type }) => {
-      let plain: ScenarioRun;
-      let traced: ScenarioRun;
-      beforeAll(async () => {
-        let running = plainRuns.get(install);
-        if (running === undefined) {
-          running = run(install, { preload: "none" });
-          plainRuns.set(install, running);
-        }
-        plain = await running;
-        traced = await run(install, { type, preload: type === "esm" ? "import" : "require" });
-        all.push(...traced.spans.filter(({ scope }) => scope.name === scopeOf(contract)));
-      }, 200_000);
-      const access: TracedDatabase = {
-        installs: install,
-        type,
-        run: () => traced,
-        spansIn: (scenario) => childrenOf(traced, scenario),
-        brief: (scenario) => childrenOf(traced, scenario).map(briefOf),
-      };
-      declareShared(contract, access, () => plain);
-      own(access);
-    },
-  );
 
   test("no parameter is captured when that is switched off, nor what an error message quotes of one", async () => {
-    const { spans, bytes } = await run(last, { env: { TRACEKIT_CAPTURE: "-sql-parameters" } });
-    expect(spans.filter(({ scope }) => scope.name === scopeOf(contract)).length).toBeGreaterThan(20);
+    const { spans, bytes } = await last.run({ env: { TRACEKIT_CAPTURE: "-sql-parameters" } });
+    expect(spans.filter(last.isOurs).length).toBeGreaterThan(20);
     expect(spans.flatMap(({ attributes }) => Object.keys(attributes)).join()).not.toContain("parameter");
     expect(["x7k9m2", "hunter2", "a@b.example"].filter((value) => bytes.includes(value))).toEqual([]);
   }, 200_000);
 
-  test("the spans have the attributes that are described, and no others", () => after(all));
+  test("the spans have the attributes that are described, and no others", () => after(last.spans()));
 }
 
 function declareShared(contract: DatabaseContract, traced: TracedDatabase, plain: () => ScenarioRun): void {
@@ -356,11 +298,6 @@ const SPANS: Readonly<Record<string, number>> = {
 
 function scopeOf({ instrumentation }: DatabaseContract): string {
   return `@tracekit/auto/${instrumentation}`;
-}
-
-function nameOf({ instrumentation }: DatabaseContract, install: Readonly<Record<string, string>>): string {
-  const versions = Object.entries(install).map(([name, version]) => `${name} ${version}`);
-  return versions.length === 0 ? instrumentation : versions.join(", ");
 }
 
 function failureAttributes({ type, status }: DatabaseError): Record<string, unknown> {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { installLibraries } from "../support/library.ts";
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
 import { startApp } from "../support/run-app.ts";
+import { type Install, titleOf } from "./installs.ts";
 import {
   childrenOf,
   receivedOnce,
@@ -26,8 +27,6 @@ export type MessagingAbility =
   /** A message whose handler failed comes again. */
   | "redelivery"
   | "publish failure";
-
-type Install = Readonly<Record<string, string>>;
 
 export interface MessagingContract {
   /** Scope of its spans, `@tracekit/auto/<instrumentation>`. */
@@ -112,30 +111,29 @@ export function messagingContract(
   const last = contract.installs.at(-1) ?? {};
   const plainRuns = new Map<Install, Promise<MessagingRun>>();
   const variants = [...contract.installs.map((install) => [install, "esm"] as const), [last, "cjs"] as const];
-  describe.each(variants.map(([install, type]) => ({ install, type, title: `${nameOf(contract, install)}, ${type}` })))(
-    "$title",
-    ({ install, type }) => {
-      let plain: MessagingRun;
-      let traced: MessagingRun;
-      beforeAll(async () => {
-        const env = { OWN: "true" };
-        let running = plainRuns.get(install);
-        if (running === undefined) plainRuns.set(install, (running = run(install, "none", "none", { env })));
-        plain = await running;
-        const preload = type === "esm" ? "import" : "require";
-        traced = await run(install, preload, preload, { type, env });
-      }, 200_000);
-      const access: TracedMessaging = {
-        install,
-        type,
-        run: () => traced,
-        spansIn: (scenario) => childrenOf(traced.publisher, scenario),
-        processedBelow: (span) => childrenOf(traced.consumer, span),
-      };
-      declareShared(contract, access, () => plain);
-      own(access);
-    },
-  );
+  describe.each(
+    variants.map(([install, type]) => ({ install, type, title: `${titleOf(contract, install)}, ${type}` })),
+  )("$title", ({ install, type }) => {
+    let plain: MessagingRun;
+    let traced: MessagingRun;
+    beforeAll(async () => {
+      const env = { OWN: "true" };
+      let running = plainRuns.get(install);
+      if (running === undefined) plainRuns.set(install, (running = run(install, "none", "none", { env })));
+      plain = await running;
+      const preload = type === "esm" ? "import" : "require";
+      traced = await run(install, preload, preload, { type, env });
+    }, 200_000);
+    const access: TracedMessaging = {
+      install,
+      type,
+      run: () => traced,
+      spansIn: (scenario) => childrenOf(traced.publisher, scenario),
+      processedBelow: (span) => childrenOf(traced.consumer, span),
+    };
+    declareShared(contract, access, () => plain);
+    own(access);
+  });
 
   test("TRACEKIT_MESSAGING_CONTEXT=link: processing is a new trace with a link to the publisher", async () => {
     const { publisher, consumer } = await run(last, "import", "import", {
@@ -380,9 +378,4 @@ function seenByApplication(run: ScenarioRun): unknown[] {
 
 function oursIn({ instrumentation }: MessagingContract, { spans }: Pick<ScenarioRun, "spans">): ReceivedSpan[] {
   return spans.filter(({ scope }) => scope.name === `@tracekit/auto/${instrumentation}`);
-}
-
-function nameOf({ instrumentation }: MessagingContract, install: Install): string {
-  const versions = Object.entries(install).map(([name, version]) => `${name} ${version}`);
-  return versions.length === 0 ? instrumentation : versions.join(", ");
 }

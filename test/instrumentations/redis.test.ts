@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { cacheContract, type TracedCache } from "../contract/cache.ts";
+import { cacheContract } from "../contract/cache.ts";
+import type { TracedInstall } from "../contract/installs.ts";
 import { childrenOf } from "../contract/scenarios.ts";
 import { expectDescribed } from "../libraries/description.ts";
 import description from "../libraries/redis.ts";
@@ -52,7 +53,7 @@ cacheContract(
 );
 
 /** What only node-redis has. */
-function declareOwn({ spansIn, run }: TracedCache): void {
+function declareOwn({ spansIn, run }: TracedInstall): void {
   const below = (name: string): ReceivedSpan[] => childrenOf(run(), name);
   const named = (spans: readonly ReceivedSpan[]): string[] => spans.map(({ name }) => name);
 

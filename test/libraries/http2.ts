@@ -1,3 +1,4 @@
+import { HTTP_CLIENT_ATTRIBUTES } from "./attributes.ts";
 import type { LibraryDescription } from "./description.ts";
 
 const description: LibraryDescription = {
@@ -7,28 +8,8 @@ const description: LibraryDescription = {
   server: "real sockets",
   spans: "a request, on either side",
   attributes: [
+    ...HTTP_CLIENT_ATTRIBUTES,
     "client.address",
-    "http.request.body.content",
-    "http.request.body.size",
-    "http.request.header.<name>",
-    "http.request.method",
-    "http.request.method_original",
-    "http.request.resend_count",
-    "http.response.body.content",
-    "http.response.body.size",
-    "http.response.header.<name>",
-    "http.response.status_code",
-    "network.peer.address",
-    "network.peer.port",
-    "network.protocol.version",
-    "server.address",
-    "server.port",
-    "tracekit.http.aborted",
-    "tracekit.http.phase.<phase>",
-    "tracekit.http.request.body.parts",
-    "tracekit.http.response.body.parts",
-    "tracekit.http.streaming",
-    "url.full",
     "url.path",
     "url.query",
     "url.scheme",

@@ -1,3 +1,4 @@
+import { REDIS_ATTRIBUTES } from "./attributes.ts";
 import type { LibraryDescription } from "./description.ts";
 
 const description: LibraryDescription = {
@@ -6,39 +7,7 @@ const description: LibraryDescription = {
   server: "Redis 7",
   spans:
     "a command, pipeline or transaction; a published and a processed message; an entry sent to a stream, entries received from one",
-  attributes: [
-    "cache.hit",
-    "cache.item_size",
-    "cache.key",
-    "cache.operation",
-    "cache.ttl",
-    "db.namespace",
-    "db.operation.batch.size",
-    "db.operation.name",
-    "db.query.text",
-    "db.response.status_code",
-    "db.stored_procedure.name",
-    "db.system.name",
-    "messaging.batch.message_count",
-    "messaging.client.id",
-    "messaging.consumer.group.name",
-    "messaging.destination.name",
-    "messaging.destination.template",
-    "messaging.message.body.size",
-    "messaging.message.id",
-    "messaging.operation.name",
-    "messaging.operation.type",
-    "messaging.system",
-    "server.address",
-    "server.port",
-    "tracekit.cache.hits",
-    "tracekit.cache.misses",
-    "tracekit.cache.value",
-    "tracekit.db.failed_commands",
-    "tracekit.messaging.body.content",
-    "tracekit.messaging.queue_time_ms",
-    "tracekit.messaging.receivers",
-  ],
+  attributes: REDIS_ATTRIBUTES,
   captured: "keys; values written and read; messages and entries of streams",
   limits: [
     "Commands of the connection's set-up are spans inside a trace only.",

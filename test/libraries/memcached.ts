@@ -1,3 +1,4 @@
+import { MEMCACHED_ATTRIBUTES } from "./attributes.ts";
 import type { LibraryDescription } from "./description.ts";
 
 export const memcached: LibraryDescription = {
@@ -5,22 +6,7 @@ export const memcached: LibraryDescription = {
   packages: { memcached: ["2.2.0", "2.2.2"] },
   server: "Memcached 1.6",
   spans: "a command to a server, from the call to its callback",
-  attributes: [
-    "cache.hit",
-    "cache.item_size",
-    "cache.key",
-    "cache.operation",
-    "cache.ttl",
-    "db.operation.name",
-    "db.query.text",
-    "db.response.status_code",
-    "db.system.name",
-    "server.address",
-    "server.port",
-    "tracekit.cache.hits",
-    "tracekit.cache.misses",
-    "tracekit.cache.value",
-  ],
+  attributes: [...MEMCACHED_ATTRIBUTES, "tracekit.cache.hits", "tracekit.cache.misses"],
   captured: "keys, and the values read and written",
   limits: [
     "A `getMulti` over several servers is a span for each of them.",

@@ -1,3 +1,4 @@
+import { MEMCACHED_ATTRIBUTES } from "./attributes.ts";
 import type { LibraryDescription } from "./description.ts";
 
 export const memjs: LibraryDescription = {
@@ -5,20 +6,7 @@ export const memjs: LibraryDescription = {
   packages: { memjs: ["1.0.0", "1.3.2"] },
   server: "Memcached 1.6",
   spans: "a command, retries and failover included",
-  attributes: [
-    "cache.hit",
-    "cache.item_size",
-    "cache.key",
-    "cache.operation",
-    "cache.ttl",
-    "db.operation.name",
-    "db.query.text",
-    "db.response.status_code",
-    "db.system.name",
-    "server.address",
-    "server.port",
-    "tracekit.cache.value",
-  ],
+  attributes: MEMCACHED_ATTRIBUTES,
   captured: "keys, and the values read and written",
   limits: ["`flush` and `stats` are one span for all servers; that of `stats` ends with the first answer."],
 };

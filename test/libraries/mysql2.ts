@@ -1,3 +1,4 @@
+import { SQL_SERVER_ATTRIBUTES } from "./attributes.ts";
 import type { LibraryDescription } from "./description.ts";
 
 const description: LibraryDescription = {
@@ -7,21 +8,10 @@ const description: LibraryDescription = {
   server: "MariaDB 10.11",
   spans: "a query, and a transaction around its queries; `prepare()`; opening a connection, where no query tells of it",
   attributes: [
-    "db.namespace",
+    ...SQL_SERVER_ATTRIBUTES,
     "db.operation.name",
     "db.query.parameter.<position or name>",
-    "db.query.summary",
-    "db.query.text",
-    "db.response.returned_rows",
-    "db.response.status_code",
-    "db.system.name",
-    "server.address",
-    "server.port",
-    "tracekit.db.affected_rows",
-    "tracekit.db.omitted_parameters",
-    "tracekit.db.pool_wait_ms",
     "tracekit.db.sqlstate",
-    "tracekit.db.transaction_outcome",
   ],
   captured: "bound parameters",
   limits: [

@@ -1,3 +1,4 @@
+import { SQL_SERVER_ATTRIBUTES } from "./attributes.ts";
 import type { LibraryDescription } from "./description.ts";
 
 const description: LibraryDescription = {
@@ -13,22 +14,7 @@ const description: LibraryDescription = {
   server: "PostgreSQL",
   spans:
     "a query, cursor, stream or COPY; a transaction, as the parent of its queries; a connection that fails, or that the application makes within a trace",
-  attributes: [
-    "db.namespace",
-    "db.query.parameter.<position>",
-    "db.query.summary",
-    "db.query.text",
-    "db.response.returned_rows",
-    "db.response.status_code",
-    "db.system.name",
-    "server.address",
-    "server.port",
-    "tracekit.db.affected_rows",
-    "tracekit.db.omitted_parameters",
-    "tracekit.db.pool_wait_ms",
-    "tracekit.db.statement_name",
-    "tracekit.db.transaction_outcome",
-  ],
+  attributes: [...SQL_SERVER_ATTRIBUTES, "db.query.parameter.<position>", "tracekit.db.statement_name"],
   captured: "bound parameters, by column",
   limits: [
     "A transaction is found by the text that begins it: one begun by a text that starts with another statement is no span.",

@@ -1,3 +1,4 @@
+import { SQL_SERVER_ATTRIBUTES } from "./attributes.ts";
 import type { LibraryDescription } from "./description.ts";
 
 const description: LibraryDescription = {
@@ -7,21 +8,7 @@ const description: LibraryDescription = {
   server: "PostgreSQL",
   spans:
     "a query, cursor, `forEach` or COPY, from its execution to its end; a transaction around its queries; a `reserve()` that fails",
-  attributes: [
-    "db.namespace",
-    "db.query.parameter.<position>",
-    "db.query.summary",
-    "db.query.text",
-    "db.response.returned_rows",
-    "db.response.status_code",
-    "db.system.name",
-    "server.address",
-    "server.port",
-    "tracekit.db.affected_rows",
-    "tracekit.db.omitted_parameters",
-    "tracekit.db.pool_wait_ms",
-    "tracekit.db.transaction_outcome",
-  ],
+  attributes: [...SQL_SERVER_ATTRIBUTES, "db.query.parameter.<position>"],
   captured: "the statement without its literals, parameters (hidden where their column is secret), numbers of rows",
   limits: [
     "A query cancelled before it is executed has no span.",

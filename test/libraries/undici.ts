@@ -1,3 +1,4 @@
+import { HTTP_CLIENT_ATTRIBUTES } from "./attributes.ts";
 import type { LibraryDescription } from "./description.ts";
 
 const description: LibraryDescription & { packages: { readonly undici: readonly string[] } } = {
@@ -8,29 +9,7 @@ const description: LibraryDescription & { packages: { readonly undici: readonly 
   title: "undici, and the `fetch` that Node makes of it",
   server: "real sockets",
   spans: "a request, each hop of a redirect, each retry",
-  attributes: [
-    "http.request.body.content",
-    "http.request.body.size",
-    "http.request.header.<name>",
-    "http.request.method",
-    "http.request.method_original",
-    "http.request.resend_count",
-    "http.response.body.content",
-    "http.response.body.size",
-    "http.response.header.<name>",
-    "http.response.status_code",
-    "network.peer.address",
-    "network.peer.port",
-    "network.protocol.version",
-    "server.address",
-    "server.port",
-    "tracekit.http.aborted",
-    "tracekit.http.phase.<phase>",
-    "tracekit.http.request.body.parts",
-    "tracekit.http.response.body.parts",
-    "tracekit.http.streaming",
-    "url.full",
-  ],
+  attributes: HTTP_CLIENT_ATTRIBUTES,
   captured:
     "bodies as text (gzip, deflate, br and zstd decoded; of multipart the names, types and sizes of the parts; other types by size), a few headers, the time of each phase",
   limits: [

@@ -1,0 +1,93 @@
+/** What several libraries' spans have in common; each adds its own. */
+
+/** A Redis client's: commands, messages and streams. */
+export const REDIS_ATTRIBUTES: readonly string[] = [
+  "cache.hit",
+  "cache.item_size",
+  "cache.key",
+  "cache.operation",
+  "cache.ttl",
+  "db.namespace",
+  "db.operation.batch.size",
+  "db.operation.name",
+  "db.query.text",
+  "db.response.status_code",
+  "db.stored_procedure.name",
+  "db.system.name",
+  "messaging.batch.message_count",
+  "messaging.client.id",
+  "messaging.consumer.group.name",
+  "messaging.destination.name",
+  "messaging.destination.template",
+  "messaging.message.body.size",
+  "messaging.message.id",
+  "messaging.operation.name",
+  "messaging.operation.type",
+  "messaging.system",
+  "server.address",
+  "server.port",
+  "tracekit.cache.hits",
+  "tracekit.cache.misses",
+  "tracekit.cache.value",
+  "tracekit.db.failed_commands",
+  "tracekit.messaging.body.content",
+  "tracekit.messaging.queue_time_ms",
+  "tracekit.messaging.receivers",
+];
+
+/** A memcached client's. */
+export const MEMCACHED_ATTRIBUTES: readonly string[] = [
+  "cache.hit",
+  "cache.item_size",
+  "cache.key",
+  "cache.operation",
+  "cache.ttl",
+  "db.operation.name",
+  "db.query.text",
+  "db.response.status_code",
+  "db.system.name",
+  "server.address",
+  "server.port",
+  "tracekit.cache.value",
+];
+
+/** An HTTP request that is sent. */
+export const HTTP_CLIENT_ATTRIBUTES: readonly string[] = [
+  "http.request.body.content",
+  "http.request.body.size",
+  "http.request.header.<name>",
+  "http.request.method",
+  "http.request.method_original",
+  "http.request.resend_count",
+  "http.response.body.content",
+  "http.response.body.size",
+  "http.response.header.<name>",
+  "http.response.status_code",
+  "network.peer.address",
+  "network.peer.port",
+  "network.protocol.version",
+  "server.address",
+  "server.port",
+  "tracekit.http.aborted",
+  "tracekit.http.phase.<phase>",
+  "tracekit.http.request.body.parts",
+  "tracekit.http.response.body.parts",
+  "tracekit.http.streaming",
+  "url.full",
+];
+
+/** A query to an SQL server; parameters aside, which are named in different ways. */
+export const SQL_SERVER_ATTRIBUTES: readonly string[] = [
+  "db.namespace",
+  "db.query.summary",
+  "db.query.text",
+  "db.response.returned_rows",
+  "db.response.status_code",
+  "db.system.name",
+  "server.address",
+  "server.port",
+  "tracekit.db.affected_rows",
+  "tracekit.db.omitted_parameters",
+  "tracekit.db.pool_wait_ms",
+  "tracekit.db.transaction_outcome",
+];
