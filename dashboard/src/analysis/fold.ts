@@ -1,0 +1,82 @@
+import type { SpanColumns } from "../model/trace.ts";
+import type { TraceTree } from "./trace-tree.ts";
+
+/** Identical siblings that follow each other: `SELECT users ×47`. */
+export interface Fold {
+  /** In order of their start. */
+  members: readonly number[];
+  /** Sum of the durations, in nanoseconds, and their spread. */
+  totalNanos: number;
+  minNanos: number;
+  medianNanos: number;
+  maxNanos: number;
+  /** From the first start to the last end. */
+  startNanos: number;
+  endNanos: number;
+}
+
+export interface Folds {
+  folds: readonly Fold[];
+  /** Of each node: its fold, or -1. */
+  foldOf: Int32Array;
+}
+
+/** Two look at most as long unfolded. */
+const SMALLEST_FOLD = 3;
+
+/** Siblings are identical when they do the same (`SpanColumns.group`) in the same service with the same status, and so does
+ *  everything below them. A failed one therefore never hides among those that succeeded. */
+export function foldSiblings(tree: TraceTree, spans: SpanColumns): Folds {
+  const shape = findShapes(tree, spans);
+  const foldOf = new Int32Array(tree.nodeCount).fill(-1);
+  const folds: Fold[] = [];
+  for (let at = 0; at < tree.nodeCount; at++) {
+    let node = tree.firstChild[tree.order[at]!]!;
+    while (node >= 0) {
+      const members: number[] = [];
+      const first = shape[node]!;
+      for (; node >= 0 && shape[node] === first; node = tree.nextSibling[node]!) members.push(node);
+      if (members.length < SMALLEST_FOLD) continue;
+      for (const member of members) foldOf[member] = folds.length;
+      folds.push(createFold(tree, members));
+    }
+  }
+  return { folds, foldOf };
+}
+
+/** Of each node a number that only those share which are identical with all below them. */
+function findShapes(
+  { order, nodeCount, spanCount, firstChild, nextSibling }: TraceTree,
+  spans: SpanColumns,
+): Int32Array {
+  const shapes = new Int32Array(nodeCount);
+  const numbers = new Map<string, number>();
+  for (let at = nodeCount - 1; at >= 0; at--) {
+    const node = order[at]!;
+    let key = `${spans.group[node]} ${spans.service[node]} ${spans.kind[node]} ${spans.statusCode[node]}`;
+    if (node >= spanCount) key = `missing ${node}`;
+    for (let child = firstChild[node]!; child >= 0; child = nextSibling[child]!) key += ` ${shapes[child]}`;
+    let number = numbers.get(key);
+    if (number === undefined) {
+      number = numbers.size;
+      numbers.set(key, number);
+    }
+    shapes[node] = number;
+  }
+  return shapes;
+}
+
+function createFold({ start, end }: TraceTree, members: readonly number[]): Fold {
+  const durations = Float64Array.from(members, (node) => end[node]! - start[node]!).sort();
+  const middle = durations.length >> 1;
+  const isOdd = durations.length % 2 === 1;
+  return {
+    members,
+    totalNanos: durations.reduce((sum, duration) => sum + duration, 0),
+    minNanos: durations[0]!,
+    medianNanos: isOdd ? durations[middle]! : (durations[middle - 1]! + durations[middle]!) / 2,
+    maxNanos: durations[durations.length - 1]!,
+    startNanos: start[members[0]!]!,
+    endNanos: members.reduce((latest, node) => Math.max(latest, end[node]!), -Infinity),
+  };
+}

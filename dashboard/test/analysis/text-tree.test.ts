@@ -1,0 +1,62 @@
+import { expect, test } from "vitest";
+import { formatTrace } from "../../src/analysis/text-tree.ts";
+import { KIND, makeTrace, repetitiveTrace, shortenTrace } from "../support/trace-fixture.ts";
+
+test("a request is an indented tree; a call and its handling elsewhere share a line", () => {
+  expect(formatTrace(shortenTrace(), { width: 120, colour: false })).toBe(
+    `
+POST /shorten (187ms)
+├─ auth.verify (17ms)
+├─ SELECT urls (7ms)           SELECT url FROM urls WHERE id = $1
+├─ INSERT urls (14ms)          INSERT INTO urls (id, url) VALUES ($1, $2)
+├─ SET (3ms)                   url:x7k9m2
+├─ POST (86ms)                 ──► analytics: POST /track (82ms)   http://analytics/track
+│     ├─ INSERT events (13ms)  INSERT INTO events (type) VALUES ($1)
+│     └─ POST (64ms)           https://api.mixpanel.example/track
+└─ publish url-events (7ms)    ──► notifier: process url-events (12ms)`.trimStart(),
+  );
+});
+
+test("identical siblings are one line", () => {
+  const lines = formatTrace(repetitiveTrace(47), { width: 120, colour: false }).split("\n");
+  expect(lines).toHaveLength(3);
+  expect(lines[2]).toMatch(/^└─ SELECT users ×47 \(117ms\) /);
+});
+
+test("details are cut to the width, operations are not", () => {
+  const lines = formatTrace(shortenTrace(), { width: 60, colour: false }).split("\n");
+  expect(lines[3]).toBe("├─ INSERT urls (14ms)          INSERT INTO urls (id, url) V…");
+});
+
+test("nothing that was captured commands the terminal", () => {
+  const trace = makeTrace([
+    { id: "a", name: "GET \u001b[2J\u0007\n/", detail: "\u001b]0;title\u0007", from: 0, to: 1 },
+  ]);
+  expect(formatTrace(trace, { width: 80, colour: false })).not.toMatch(/[\u001b\u0007\n]/);
+});
+
+test("lines beyond the limit are counted, folded spans with their number", () => {
+  const lines = formatTrace(repetitiveTrace(47), { width: 80, colour: false, lines: 2 }).split("\n");
+  expect(lines).toHaveLength(3);
+  expect(lines[2]).toBe("… 47 more");
+});
+
+test("a missing parent and a failure are said", () => {
+  const orphan = makeTrace([{ id: "a", parent: "gone", from: 0, to: 1, status: 2, kind: KIND.server }]);
+  expect(formatTrace(orphan, { width: 80, colour: false })).toContain("✗ failed   parent missing");
+  const two = makeTrace([
+    { id: "a", parent: "gone", from: 0, to: 1 },
+    { id: "b", parent: "gone", from: 1, to: 2 },
+  ]);
+  expect(formatTrace(two, { width: 80, colour: false })).toContain("(span gone has not arrived)");
+});
+
+test("a chain 20,000 deep is printed up to the limit", () => {
+  const chain = Array.from({ length: 20_000 }, (_, depth) => ({
+    id: `s${depth}`,
+    from: 0,
+    to: 1,
+    ...(depth > 0 && { parent: `s${depth - 1}` }),
+  }));
+  expect(formatTrace(makeTrace(chain), { width: 80, colour: false, lines: 3 }).split("\n")).toHaveLength(4);
+});
