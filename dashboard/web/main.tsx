@@ -1,0 +1,43 @@
+import { render, type JSX } from "preact";
+import { AppHeader } from "./components/app-header.tsx";
+import { EmptyState } from "./components/states.tsx";
+import { Toasts } from "./components/toast.tsx";
+import { startKeyboard } from "./keyboard.tsx";
+import { ServicesPage } from "./pages/services/services-page.tsx";
+import { TracePage } from "./pages/trace/trace-page.tsx";
+import { TracesPage } from "./pages/traces/traces-page.tsx";
+import { listHref, route, startRouter } from "./router.ts";
+
+function App(): JSX.Element {
+  return (
+    <>
+      <a class="button skip-link" href="#main">
+        Skip to the content
+      </a>
+      <AppHeader />
+      <main id="main" class="app-main" tabIndex={-1}>
+        <Page />
+      </main>
+      <Toasts />
+    </>
+  );
+}
+
+function Page(): JSX.Element {
+  const { page, traceId = "" } = route.value;
+  if (page === "traces") return <TracesPage />;
+  if (page === "trace") return <TracePage key={traceId} traceId={traceId} />;
+  if (page === "services") return <ServicesPage />;
+  return (
+    <EmptyState title="There is no such page" icon="search">
+      <p>
+        Go to <a href={listHref.value}>the list of traces</a>.
+      </p>
+    </EmptyState>
+  );
+}
+
+startRouter();
+startKeyboard();
+const container = document.getElementById("app");
+if (container !== null) render(<App />, container);

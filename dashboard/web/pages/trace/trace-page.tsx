@@ -1,0 +1,5 @@
+import type { JSX } from "preact";
+
+export function TracePage({ traceId }: { traceId: string }): JSX.Element {
+  return <p>{traceId}</p>;
+}
