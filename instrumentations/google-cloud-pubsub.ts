@@ -48,7 +48,7 @@ import {
  * - `pull` of the low-level `v1.SubscriberClient`, acknowledgements and administration are no spans.
  */
 
-const VERSIONS = ">=3 <6";
+const VERSIONS = ">=3 <7";
 
 const googleCloudPubsub: Instrumentation = defineInstrumentation({
   name: "google-cloud-pubsub",

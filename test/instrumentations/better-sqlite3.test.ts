@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { installNode } from "../../scripts/node-binaries.mjs";
+import { expect, test } from "vitest";
 import { databaseContract } from "../contract/database.ts";
 import { childrenOf } from "../contract/scenarios.ts";
 import description from "../libraries/better-sqlite3.ts";
@@ -13,15 +12,6 @@ const library = "better-sqlite3";
 const openDatabase = (path) => new Database(path);
 openDatabase.SqliteError = Database.SqliteError;
 `;
-
-// Its binaries need Node 22.
-beforeAll(() => {
-  const [major = 0] = process.versions.node.split(".").map(Number);
-  if (process.env["TRACEKIT_TEST_NODE"] === undefined && major < 22) {
-    vi.stubEnv("TRACEKIT_TEST_NODE", installNode("22.23.3"));
-  }
-}, 200_000);
-afterAll(() => void vi.unstubAllEnvs());
 
 databaseContract(
   {

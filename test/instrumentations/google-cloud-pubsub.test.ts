@@ -14,7 +14,8 @@ const versions = googleCloudPubsub.packages[NAME] ?? [];
 
 let server: Service;
 beforeAll(async () => {
-  server = await startPubSubStandIn(await installLibraries({ [NAME]: versions.at(-1) as string }));
+  // It runs on this Node, on which version 6 does not.
+  server = await startPubSubStandIn(await installLibraries({ [NAME]: "5.3.1" }));
 }, 240_000);
 afterAll(() => server.stop());
 

@@ -14,6 +14,8 @@ import { cleanEnvironment } from "../support/started.ts";
 const folder = join(import.meta.dirname, "orms");
 const databaseUrl = (): string => process.env["TRACEKIT_TEST_POSTGRES_URL"] as string;
 const DRIVERS = { pg: "8.23.1", postgres: "3.4.9" };
+/** MikroORM 7 gathers with it where it is installed; 6 brings it. */
+const DATALOADER = { dataloader: "2.2.3" };
 let runs = 0;
 
 interface Orm {
@@ -33,7 +35,12 @@ function ormsOf(name: string, orm: Omit<Orm, "title" | "install">, ...others: re
   return (description.packages[name] ?? []).map((version) => ({
     ...orm,
     title: `${name} ${version}`,
-    install: { [name]: version, ...Object.fromEntries(others.map((other) => [other, version])), pg: DRIVERS.pg },
+    install: {
+      [name]: version,
+      ...Object.fromEntries(others.map((other) => [other, version])),
+      pg: DRIVERS.pg,
+      ...(name.startsWith("@mikro") && DATALOADER),
+    },
   }));
 }
 

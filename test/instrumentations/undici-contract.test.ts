@@ -32,7 +32,7 @@ for (const version of undici.packages.undici) {
         ...NEVER_MISSING,
         // Its `ProxyAgent` asked for the absolute URL still.
         ...(version === "5.0.0" ? [] : ["tunnel" as const]),
-        ...(version.startsWith("7.") ? ["endless" as const] : []),
+        ...(/^[78]\./.test(version) ? ["endless" as const] : []),
         // `RetryAgent` came with 6.7.
         ...(/^(?:5|6\.0)\./.test(version) ? [] : ["retry" as const]),
       ],

@@ -2,7 +2,7 @@ import type { LibraryDescription } from "./description.ts";
 
 export const googleCloudPubsub: LibraryDescription = {
   instrumentation: "google-cloud-pubsub",
-  packages: { "@google-cloud/pubsub": ["3.0.0", "4.11.0", "5.3.1"] },
+  packages: { "@google-cloud/pubsub": ["3.0.0", "4.11.0", "5.3.1", "6.0.1"] },
   server: "a stand-in that speaks Pub/Sub's protocol",
   spans:
     "a published message, its wait for a batch included; a message of the `message` event, until it is settled and async listeners are done",

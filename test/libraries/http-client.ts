@@ -12,7 +12,7 @@ const description: LibraryDescription & {
   instrumentation: "http-client",
   packages: {
     axios: ["1.21.1"],
-    got: ["11.8.6", "14.6.6"],
+    got: ["11.8.6", "14.6.6", "15.1.0", "16.1.0"],
     needle: ["2.9.1", "3.5.0"],
     "node-fetch": ["2.7.0", "3.3.2"],
   },

@@ -3,11 +3,11 @@ import type { LibraryDescription } from "./description.ts";
 const description: LibraryDescription = {
   instrumentation: "orms",
   packages: {
-    "@mikro-orm/postgresql": ["6.6.15"],
+    "@mikro-orm/postgresql": ["6.6.15", "7.2.1"],
     "@prisma/client": ["6.19.3", "7.10.0"],
     "drizzle-orm": ["0.45.4"],
     knex: ["3.3.0"],
-    kysely: ["0.28.18"],
+    kysely: ["0.28.18", "0.29.9"],
     sequelize: ["6.37.8"],
     typeorm: ["1.1.1"],
   },

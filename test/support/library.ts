@@ -1,7 +1,7 @@
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { npm } from "../../scripts/node-binaries.mjs";
+import { installNode, npm } from "../../scripts/node-binaries.mjs";
 import { repositoryRoot } from "./built.ts";
 import { withLock } from "./lock.ts";
 
@@ -28,6 +28,18 @@ export async function installLibraries(versions: Record<string, string>): Promis
     renameSync(unfinished, folder);
     return folder;
   });
+}
+
+/** The Node for a folder of `installLibraries`: this one, or Node 22 where one of its libraries asks for that. */
+export function nodeFor(folder: string): string {
+  const manifestOf = (path: string): { dependencies?: object; engines?: { node?: string } } =>
+    JSON.parse(readFileSync(join(path, "package.json"), "utf8"));
+  const asked = Object.keys(manifestOf(folder).dependencies ?? {}).map(
+    (name) => manifestOf(join(folder, "node_modules", name)).engines?.node ?? "",
+  );
+  const [major = 0] = process.versions.node.split(".").map(Number);
+  const needs22 = asked.some((range) => /^>= ?22\b/.test(range));
+  return major < 22 && needs22 ? installNode("22.23.3") : process.execPath;
 }
 
 /** The run's end says which versions were tested; see `global-setup.ts`. */

@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { repositoryRoot } from "./built.ts";
+import { nodeFor } from "./library.ts";
 import { cleanEnvironment, makeTrackedFolder, removeTrackedFolder, signalGroup, spawnTracked } from "./started.ts";
 
 /** What to run. Either `file` or `code`. */
@@ -67,7 +68,8 @@ export function startApp(options: AppOptions): App {
   nodeArgs.push(...(options.nodeArgs ?? []));
 
   // The Node under test, not the one that runs the tests.
-  const node = process.env["TRACEKIT_TEST_NODE"] || process.execPath;
+  const ownNode = options.libraries === undefined ? process.execPath : nodeFor(options.libraries);
+  const node = process.env["TRACEKIT_TEST_NODE"] || ownNode;
   const child = spawnTracked(node, [...nodeArgs, file, ...(options.args ?? [])], {
     cwd,
     env,

@@ -8,7 +8,7 @@ const User = new EntitySchema({
     id: { type: "number", primary: true },
     email: { type: "string" },
     password: { type: "string" },
-    posts: { kind: "1:m", entity: "Post", mappedBy: "user" },
+    posts: { kind: "1:m", entity: () => Post, mappedBy: "user" },
   },
 });
 const Post = new EntitySchema({
@@ -17,7 +17,7 @@ const Post = new EntitySchema({
   properties: {
     id: { type: "number", primary: true },
     title: { type: "string" },
-    user: { kind: "m:1", entity: "User", fieldName: "userId" },
+    user: { kind: "m:1", entity: () => User, fieldName: "userId" },
   },
 });
 let orm;
@@ -30,20 +30,20 @@ runOrm({
   run: (text) => orm.em.getConnection().execute(text),
   async signUp(email, password) {
     const em = orm.em.fork();
-    em.create("User", { email, password });
+    em.create(User, { email, password });
     await em.flush();
   },
   publish: (email, title) =>
     orm.em.fork().transactional(async (em) => {
-      em.create("Post", { user: await em.findOneOrFail("User", { email }), title });
+      em.create(Post, { user: await em.findOneOrFail(User, { email }), title });
     }),
   async feed(email) {
-    const user = await orm.em.fork().findOne("User", { email }, { populate: ["posts"] });
+    const user = await orm.em.fork().findOne(User, { email }, { populate: ["posts"] });
     return { email: user.email, titles: user.posts.map(({ title }) => title) };
   },
   // Collections are loaded by a DataLoader, all that are asked for in one turn at once.
   async gathered(emails) {
-    const users = await orm.em.fork().find("User", { email: { $in: emails } }, { orderBy: { email: "asc" } });
+    const users = await orm.em.fork().find(User, { email: { $in: emails } }, { orderBy: { email: "asc" } });
     const posts = await Promise.all(users.map((user) => user.posts.loadItems({ dataloader: true })));
     return posts.flat().map(({ title }) => title);
   },
