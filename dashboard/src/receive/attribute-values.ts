@@ -1,0 +1,42 @@
+import type { AttributeValue, Attributes } from "../model/attributes.ts";
+import type { Resource } from "../model/span.ts";
+
+/** Attributes while they are read. */
+export type AttributesInMaking = { [key: string]: AttributeValue };
+
+/** How deep arrays and maps of attributes may nest; everything that reads or shows them is recursive. */
+export const MAX_VALUE_DEPTH = 64;
+
+/** Sets an attribute; of several with the same key the last one stays. */
+export function setAttribute(attributes: AttributesInMaking, key: string, value: AttributeValue): void {
+  // Assigned, it would become the object's prototype.
+  if (key === "__proto__") Object.defineProperty(attributes, key, { value, enumerable: true, configurable: true });
+  else attributes[key] = value;
+}
+
+export function doubleValue(double: number): AttributeValue {
+  if (!Number.isFinite(double)) return { $double: String(double) as "NaN" | "Infinity" | "-Infinity" };
+  // The sum makes -0, which JSON does not know, 0.
+  return Number.isInteger(double) ? { $double: double + 0 } : double;
+}
+
+/** An integer of decimal digits; undefined when it is none or beyond 64 bits. */
+export function integerValue(digits: string): AttributeValue | undefined {
+  if (!/^[+-]?\d{1,20}$/.test(digits)) return undefined;
+  const number = Number(digits);
+  if (Number.isSafeInteger(number)) return number + 0;
+  const exact = BigInt(digits.startsWith("+") ? digits.slice(1) : digits);
+  return BigInt.asIntN(64, exact) === exact ? { $int: String(exact) } : undefined;
+}
+
+/** Fills in what the resource is called from its attributes. */
+export function nameResource(resource: Resource): void {
+  const name = resource.attributes["service.name"];
+  if (typeof name === "string" && name !== "") resource.serviceName = name;
+}
+
+export function createResource(attributes: Attributes = {}): Resource {
+  const resource = { serviceName: "unknown_service", attributes };
+  nameResource(resource);
+  return resource;
+}
