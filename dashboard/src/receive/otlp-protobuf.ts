@@ -2,6 +2,7 @@ import type { AttributeValue } from "../model/attributes.ts";
 import type { Instant, Resource, Scope, SpanEvent, SpanKind, SpanLink, SpanRecord, StatusCode } from "../model/span.ts";
 import {
   type AttributesInMaking,
+  createAttributes,
   createResource,
   doubleValue,
   MAX_VALUE_DEPTH,
@@ -186,7 +187,7 @@ function readSpan(wire: Wire, end: number, reading: Reading, resource: Resource,
   let droppedEventsCount = 0;
   let droppedLinksCount = 0;
   let wrong: string | undefined;
-  const attributes: AttributesInMaking = {};
+  const attributes = createAttributes();
   const events: SpanEvent[] = [];
   const links: SpanLink[] = [];
 
