@@ -7,14 +7,42 @@ import { withLock } from "./lock.ts";
 /** The folder that holds package.json. */
 export const repositoryRoot: string = join(import.meta.dirname, "../..");
 
-const inputs = ["src", "instrumentations", "scripts/build.mjs", "package.json", "tsconfig.json", "tsconfig.build.json"];
+/** What is built from what. */
+interface Build {
+  /** Where `scripts/build.mjs` and everything else is. */
+  root: string;
+  /** Files and folders. */
+  inputs: readonly string[];
+  /** The file whose time tells when it was built. */
+  product: string;
+}
 
 /** Builds `dist/` when a source is newer. One build at a time on this machine; whoever waited finds it done.
  *  Rejects with the compiler's output. */
-export async function ensureBuilt(root: string = repositoryRoot): Promise<void> {
-  if (isFresh(root)) return;
+export function ensureBuilt(root: string = repositoryRoot): Promise<void> {
+  const inputs = [
+    "src",
+    "instrumentations",
+    "scripts/build.mjs",
+    "package.json",
+    "tsconfig.json",
+    "tsconfig.build.json",
+  ];
+  return ensure({ root, inputs, product: "dist/register.js" });
+}
+
+/** The same for `dashboard/dist/`. */
+export function ensureDashboardBuilt(): Promise<void> {
+  const inputs = ["src", "web", "scripts/build.mjs", "package.json", "../src/run-command.ts"];
+  return ensure({ root: join(repositoryRoot, "dashboard"), inputs, product: "dist/cli.js" });
+}
+
+async function ensure(build: Build): Promise<void> {
+  const { root } = build;
+  const product = join(root, build.product);
+  if (isFresh(build)) return;
   await withLock(`build ${root}`, async () => {
-    if (isFresh(root)) return;
+    if (isFresh(build)) return;
     // A source saved during the build may or may not be in it.
     let builtAt = new Date();
     try {
@@ -22,17 +50,15 @@ export async function ensureBuilt(root: string = repositoryRoot): Promise<void> 
     } catch (error) {
       builtAt = new Date(0);
       const { stdout = "", stderr = "" } = error as { stdout?: string; stderr?: string };
-      throw new Error(`the build failed: node scripts/build.mjs\n${stdout}${stderr}`, { cause: error });
+      throw new Error(`the build failed: node scripts/build.mjs in ${root}\n${stdout}${stderr}`, { cause: error });
     } finally {
-      if (changedAt(product(root)) > 0) utimesSync(product(root), builtAt, builtAt);
+      if (changedAt(product) > 0) utimesSync(product, builtAt, builtAt);
     }
   });
 }
 
-const product = (root: string): string => join(root, "dist/register.js");
-
-function isFresh(root: string): boolean {
-  const builtAt = changedAt(product(root));
+function isFresh({ root, inputs, product }: Build): boolean {
+  const builtAt = changedAt(join(root, product));
   return inputs.every((input) => changedAt(join(root, input)) < builtAt);
 }
 
