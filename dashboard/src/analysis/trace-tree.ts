@@ -12,6 +12,8 @@ export const REPAIR = {
   clockSkew: 8,
   /** Its times were not finite, or its end was before its start. */
   badTimes: 16,
+  /** Not a fault: it and its parent are the two sides of a call that share an id, as Zipkin has them. */
+  sharedId: 32,
 } as const;
 
 /** The spans of a trace as a forest, repaired. Nodes below `spanCount` are the spans, by their index; those from it on are no
@@ -134,8 +136,10 @@ function findParents(spans: SpanColumns): { parents: number[]; repairs: Uint8Arr
       // Both sides of a call share an id in Zipkin. What is below is the server's.
       parents[span] = other;
       byId.set(id, span);
+      repairs[span]! |= REPAIR.sharedId;
     } else if (spans.kind[other] === SERVER && spans.kind[span] === CLIENT) {
       parents[other] = span;
+      repairs[other]! |= REPAIR.sharedId;
     } else {
       repairs[span]! |= REPAIR.duplicateId;
     }

@@ -1,0 +1,172 @@
+import type { JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { formatDuration, plural } from "../../format.ts";
+import { serviceColourName } from "../../service-colour.ts";
+import { theme, tokenValue } from "../../theme.ts";
+import { toPixels, type Axis } from "./bar.ts";
+import { dragRange } from "./drag-range.ts";
+import { isFailed, serviceOf, type TraceModel } from "./model.ts";
+import { useSize } from "./use-size.ts";
+import type { TraceView } from "./view.ts";
+
+const STEP = 0.02;
+
+/** The whole trace in little, and which part of it the waterfall shows. Dragging selects a part; the edges can be moved. */
+export function Minimap({ view, model }: { view: TraceView; model: TraceModel }): JSX.Element {
+  const box = useRef<HTMLDivElement>(null);
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const { width, height } = useSize(box);
+  const scale = view.scale.value;
+  const all = { from: scale.drawnFrom, to: Math.max(scale.drawnTo, scale.drawnFrom + 1000) };
+  const range = view.range.value;
+  const isZoomed = view.isZoomed.value;
+  const shownTheme = theme.value;
+  const followed = view.followed.value;
+
+  useEffect(() => {
+    if (canvas.current === null || width === 0) return;
+    const others = [...followed.values()].filter((other) => typeof other === "object" && "tree" in other);
+    draw(canvas.current, [model, ...others], { scale, range: all, width }, height);
+  }, [model, followed, scale, width, height, shownTheme]);
+
+  const at = (drawn: number): number => ((drawn - all.from) / (all.to - all.from)) * width;
+  const left = at(range.from);
+  const right = at(range.to);
+  const real = (drawn: number): string => formatDuration(scale.toReal(drawn));
+  const move = (edge: "from" | "to", part: number): void => {
+    const step = (all.to - all.from) * part;
+    if (edge === "from") view.setRange({ from: Math.min(range.from + step, range.to), to: range.to });
+    else view.setRange({ from: range.from, to: Math.max(range.to + step, range.from) });
+  };
+  const handle = (edge: "from" | "to", x: number): JSX.Element => (
+    <div
+      class={`minimap-handle minimap-handle-${edge}`}
+      role="slider"
+      tabIndex={0}
+      aria-label={edge === "from" ? "Start of what is shown" : "End of what is shown"}
+      aria-valuemin={Math.round(all.from)}
+      aria-valuemax={Math.round(all.to)}
+      aria-valuenow={Math.round(range[edge])}
+      aria-valuetext={real(range[edge])}
+      style={{ left: `${x}px` }}
+      onPointerDown={(event) => dragHandle(event, edge, width, all, view)}
+      onKeyDown={(event) => {
+        const step = { ArrowLeft: -STEP, ArrowRight: STEP, PageDown: -STEP * 5, PageUp: STEP * 5 }[event.key];
+        if (step === undefined) return;
+        event.preventDefault();
+        event.stopPropagation();
+        move(edge, step);
+      }}
+    />
+  );
+  return (
+    <div
+      class="minimap"
+      ref={box}
+      title="Drag to zoom in, double-click to show all"
+      onPointerDown={(event) => {
+        if (event.target instanceof Element && event.target.closest(".minimap-handle") !== null) return;
+        dragRange(event, 0, width, all, view.setRange);
+      }}
+      onDblClick={() => view.setRange(undefined)}
+    >
+      <canvas ref={canvas} aria-hidden="true" />
+      <p class="visually-hidden">
+        {plural(model.detail.summary.spanCount, "span")} from {real(all.from)} to {real(all.to)}; shown are{" "}
+        {real(range.from)} to {real(range.to)}.
+      </p>
+      {isZoomed && (
+        <>
+          <div class="minimap-veil" style={{ left: "0px", width: `${left}px` }} />
+          <div class="minimap-veil" style={{ left: `${right}px`, width: `${width - right}px` }} />
+          <div class="minimap-window" style={{ left: `${left}px`, width: `${Math.max(2, right - left)}px` }} />
+        </>
+      )}
+      {handle("from", left)}
+      {handle("to", right)}
+    </div>
+  );
+}
+
+function dragHandle(
+  down: PointerEvent & { currentTarget: HTMLElement },
+  edge: "from" | "to",
+  width: number,
+  all: { from: number; to: number },
+  view: TraceView,
+): void {
+  const handle = down.currentTarget;
+  const before = view.range.peek();
+  down.preventDefault();
+  handle.setPointerCapture(down.pointerId);
+  handle.focus({ preventScroll: true });
+  const move = (event: PointerEvent): void => {
+    const by = ((event.clientX - down.clientX) / width) * (all.to - all.from);
+    if (edge === "from")
+      view.setRange({ from: Math.min(before.from + by, before.to), to: before.to }, { settled: false });
+    else view.setRange({ from: before.from, to: Math.max(before.to + by, before.from) }, { settled: false });
+  };
+  const end = (): void => {
+    handle.removeEventListener("pointermove", move);
+    handle.removeEventListener("lostpointercapture", end);
+  };
+  handle.addEventListener("pointermove", move);
+  handle.addEventListener("lostpointercapture", end);
+}
+
+const MARGIN = 4;
+
+/** Draws each span as a line, top to bottom in the order of the waterfall. Where there are more spans than pixels, a pixel that is
+ *  taken is not painted again: 100,000 spans cost what the picture holds. */
+function draw(canvas: HTMLCanvasElement, models: readonly TraceModel[], axis: Axis, height: number): void {
+  const { width } = axis;
+  const ratio = devicePixelRatio;
+  canvas.width = width * ratio;
+  canvas.height = height * ratio;
+  canvas.style.width = `${width}px`;
+  canvas.style.height = `${height}px`;
+  const context = canvas.getContext("2d");
+  if (context === null) return;
+  context.scale(ratio, ratio);
+  const count = models.reduce((sum, { tree }) => sum + tree.nodeCount, 0);
+  const room = height - MARGIN * 2;
+  const thickness = Math.min(4, Math.max(1, (room / count) * 0.7));
+  const colours = new Map<string, string>();
+  const taken = new Int32Array(Math.ceil(height) + 1).fill(-1);
+  const failures: { x: number; y: number }[] = [];
+  let line = 0;
+  for (const model of models) {
+    const { tree, offset } = model;
+    for (let at = 0; at < tree.nodeCount; at++, line++) {
+      const node = tree.order[at]!;
+      const x = toPixels(axis, tree.start[node]! + offset);
+      const end = Math.max(toPixels(axis, tree.end[node]! + offset), x + 1);
+      const y = MARGIN + Math.floor((line / count) * room * 2) / 2;
+      if (isFailed(model, node)) failures.push({ x, y });
+      const row = Math.floor(y);
+      // In order of start mostly: what ends before the latest end of this line of pixels is hidden already.
+      if (thickness === 1 && end <= taken[row]! + 0.5) continue;
+      taken[row] = end;
+      const service = serviceOf(model, node);
+      let colour = colours.get(service);
+      if (colour === undefined) {
+        colour = tokenValue(service === "" ? "--border-strong" : serviceColourName(service));
+        colours.set(service, colour);
+      }
+      context.fillStyle = colour;
+      context.fillRect(x, y, end - x, thickness);
+    }
+  }
+  // Failures are crosses, and on top.
+  context.strokeStyle = tokenValue("--error");
+  context.lineWidth = 1.5;
+  for (const { x, y } of failures.slice(0, 500)) {
+    const middle = Math.min(Math.max(x, 3), width - 3);
+    context.beginPath();
+    context.moveTo(middle - 2.5, y - 2);
+    context.lineTo(middle + 2.5, y + 3);
+    context.moveTo(middle + 2.5, y - 2);
+    context.lineTo(middle - 2.5, y + 3);
+    context.stroke();
+  }
+}
