@@ -1,9 +1,9 @@
 import type { ServerResponse } from "node:http";
 import { parseFilter } from "../model/filter.ts";
 import type { SpanRecord } from "../model/span.ts";
+import { toResourceSpans } from "../receive/otlp-json-writer.ts";
 import type { Store } from "../store/store.ts";
 import { HttpError } from "./http-error.ts";
-import { toResourceSpans } from "./otlp-json-for-now.ts";
 import type { Call } from "./router.ts";
 
 /** What is written at once, so that many small traces are few writes. */
@@ -33,10 +33,10 @@ export async function streamExport(store: Store, { request, response, query }: C
       for (const resourceSpans of toResourceSpans(next.value)) {
         text += separator + JSON.stringify(resourceSpans);
         separator = ",\n";
+        if (text.length < WRITE_CHARS) continue;
+        if (!(await written(response, text))) return;
+        text = "";
       }
-      if (text.length < WRITE_CHARS) continue;
-      if (!(await written(response, text))) return;
-      text = "";
     }
     response.end(`${text}]}\n`);
   } finally {

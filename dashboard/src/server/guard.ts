@@ -40,24 +40,25 @@ export class Guard {
     this.#cookieValue = hash(`cookie of ${token}`).toString("base64url");
   }
 
-  /** Throws `forbidden_host`, `forbidden_origin` or `unauthorized`. */
+  /** Throws `forbidden_origin` or `unauthorized`. */
   check(request: IncomingMessage, access: Access): void {
-    this.checkHost(request.headers.host);
     this.#checkOrigin(request, access);
     this.#checkToken(request, access);
     if (access === "write" && request.headers["x-tracekit"] !== "1")
       throw new HttpError("forbidden_origin", "Requests that change something need the header x-tracekit: 1.");
   }
 
-  checkHost(header: string | undefined): void {
-    const name = hostName(header);
+  /** Comes before everything else that is done with a request. Throws `forbidden_host`. */
+  checkHost({ headers, rawHeaders }: IncomingMessage): void {
+    const name = hostName(headers.host);
     // Bound to every address, the names it goes by are unknown; but then each request shows the token, which a page on a
     // rebound name has neither as a cookie nor otherwise.
     const isKnown = name !== undefined && (isLoopbackHost(name) || name === this.#host || isWildcard(this.#host));
-    if (!isKnown)
+    const isOne = rawHeaders.filter((each, index) => index % 2 === 0 && each.toLowerCase() === "host").length === 1;
+    if (!isKnown || !isOne)
       throw new HttpError(
         "forbidden_host",
-        `Host ${header ?? "is missing and"} is not a name of this machine for itself.`,
+        `Host ${headers.host ?? "is missing and"} is not a name of this machine for itself.`,
       );
   }
 

@@ -109,6 +109,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, contex
   request.on("error", () => {});
   response.on("error", () => {});
   try {
+    guard.checkHost(request);
     if (isReceiver && allowOrigin(request, response, context, path)) return;
     const match = router.match(request.method ?? "", path);
     if (match === undefined) {
@@ -158,7 +159,6 @@ function allowOrigin(
   response.setHeader("access-control-allow-credentials", "true");
   response.setHeader("vary", "origin");
   if (request.method !== "OPTIONS") return false;
-  guard.checkHost(request.headers.host);
   response.writeHead(204, {
     "access-control-allow-headers": request.headers["access-control-request-headers"] ?? "content-type",
     "access-control-allow-methods": router.methodsOf(path).join(", "),
@@ -178,7 +178,6 @@ function acceptToken(
 ): boolean {
   const token = query.get("token");
   if (token === null) return false;
-  guard.checkHost(request.headers.host);
   const cookie = guard.cookieFor(token, request.socket.localPort ?? 0);
   if (cookie === undefined) return false;
   query.delete("token");
