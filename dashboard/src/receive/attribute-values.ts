@@ -54,3 +54,10 @@ export function createResource(attributes: Attributes = {}): Resource {
   nameResource(resource);
   return resource;
 }
+
+/** What is known by this key, or else made now: one resource for all of a body that have it. */
+export function share<Value>(known: Map<string, Value>, key: string, create: () => Value): Value {
+  let value = known.get(key);
+  if (value === undefined) known.set(key, (value = create()));
+  return value;
+}

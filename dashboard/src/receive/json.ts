@@ -1,3 +1,4 @@
+import type { AttributeValue } from "../model/attributes.ts";
 import { MalformedPayload } from "./malformed-payload.ts";
 
 /** An object of a body that has been parsed. */
@@ -50,6 +51,26 @@ export function countOf(value: unknown, name: string): number {
 }
 
 export function wrongType(value: unknown, name: string, expected: string): MalformedPayload {
-  const text = JSON.stringify(value) ?? String(value);
-  return new MalformedPayload(`${name} must be ${expected}, not ${text.length > 40 ? `${text.slice(0, 40)}…` : text}`);
+  return new MalformedPayload(`${name} must be ${expected}, not ${show(value)}`);
+}
+
+/** For a message. Not what is inside of it, which may be large or deep. */
+export function show(value: unknown): string {
+  if (value === undefined) return "absent";
+  if (value !== null && typeof value === "object") return Array.isArray(value) ? "an array" : "an object";
+  const text = JSON.stringify(value);
+  return text.length > 50 ? `${text.slice(0, 50)}…` : text;
+}
+
+/** A value of a format that has no types but JSON's. Arrays and objects are kept as text. */
+export function jsonValue(value: unknown): AttributeValue {
+  if (typeof value === "string" || typeof value === "boolean" || value === null) return value;
+  if (typeof value === "number")
+    return Number.isInteger(value) && !Number.isSafeInteger(value) ? { $double: value } : value;
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    // Too deep for it, though not for JSON.parse.
+    throw new MalformedPayload(`a value nests too deep: ${(error as Error).message}`, { cause: error });
+  }
 }

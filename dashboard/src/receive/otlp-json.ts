@@ -9,7 +9,7 @@ import {
   MAX_VALUE_DEPTH,
   setAttribute,
 } from "./attribute-values.ts";
-import { countOf, type Json, listOf, objectOf, parseJson, textOf, wrongType } from "./json.ts";
+import { countOf, type Json, listOf, objectOf, parseJson, show, textOf, wrongType } from "./json.ts";
 import { MalformedPayload } from "./malformed-payload.ts";
 import { addLog, createReading, type Reading, reject } from "./reading.ts";
 import { durationBetween, instantOfNanos, isKeepable, TIME_PROBLEM } from "./times.ts";
@@ -294,9 +294,11 @@ function toId(sent: unknown, digits: 32 | 16): string | undefined {
 }
 
 function idProblem(what: string, sent: unknown, digits: number): string {
-  if (typeof sent !== "string" || /^0*$/.test(sent)) return `it has no ${what}`;
-  if (/^[0-9a-f]+$/i.test(sent)) return `its ${what} has ${sent.length} hex digits instead of ${digits}`;
-  return `its ${what} is not hex (as it must be in OTLP/JSON): ${sent.slice(0, 40)}`;
+  if (sent === undefined || sent === null || (typeof sent === "string" && /^0*$/.test(sent)))
+    return `it has no ${what}`;
+  if (typeof sent === "string" && /^[0-9a-f]+$/i.test(sent))
+    return `its ${what} has ${sent.length} hex digits instead of ${digits}`;
+  return `its ${what} is not hex (as it must be in OTLP/JSON): ${show(sent)}`;
 }
 
 function toInstant(sent: unknown): Instant | undefined {
@@ -308,8 +310,7 @@ function toInstant(sent: unknown): Instant | undefined {
 }
 
 function timeProblem(which: string, sent: unknown): string {
-  const text = JSON.stringify(sent);
-  return `its ${which === "" ? "" : `${which} `}time is not nanoseconds since 1970: ${text.slice(0, 40)}`;
+  return `its ${which === "" ? "" : `${which} `}time is not nanoseconds since 1970: ${show(sent)}`;
 }
 
 /** A number, its digits, or its name; numbers without a name are 0. */

@@ -1,7 +1,7 @@
 import type { AttributeValue } from "../model/attributes.ts";
 import type { Resource, Scope, SpanEvent, SpanKind, SpanLink, SpanRecord } from "../model/span.ts";
-import { type AttributesInMaking, createResource, setAttribute } from "./attribute-values.ts";
-import { type Json, listOf, objectOf, parseJson, textOf } from "./json.ts";
+import { type AttributesInMaking, createResource, setAttribute, share } from "./attribute-values.ts";
+import { type Json, jsonValue, listOf, objectOf, parseJson, show, textOf } from "./json.ts";
 import { createReading, type Reading, reject } from "./reading.ts";
 import { instantOfMicros, isKeepable } from "./times.ts";
 
@@ -47,17 +47,17 @@ function addSpan(
   const traceId = idOf(span.traceId, 32);
   const id = idOf(span.id, 16);
   const parentId = idOf(span.parentId, 16);
-  if (!traceId) return reject(reading, "span", name, `its traceId is not 16 or 32 hex digits: ${shown(span.traceId)}`);
-  if (!id) return reject(reading, "span", name, `its id is not 16 hex digits: ${shown(span.id)}`);
+  if (!traceId) return reject(reading, "span", name, `its traceId is not 16 or 32 hex digits: ${show(span.traceId)}`);
+  if (!id) return reject(reading, "span", name, `its id is not 16 hex digits: ${show(span.id)}`);
   if (parentId === undefined)
-    return reject(reading, "span", name, `its parentId is not 16 hex digits: ${shown(span.parentId)}`);
+    return reject(reading, "span", name, `its parentId is not 16 hex digits: ${show(span.parentId)}`);
   const annotations = listOf(span.annotations, "annotations of a Zipkin span").map((annotation) =>
     objectOf(annotation, "an annotation of a Zipkin span"),
   );
   // A half of a shared span need not have one.
   const micros = span.timestamp ?? annotations[0]?.timestamp;
   const start = instantOfMicros(Number(micros ?? NaN));
-  if (!isKeepable(start)) return reject(reading, "span", name, `its timestamp is not microseconds: ${shown(micros)}`);
+  if (!isKeepable(start)) return reject(reading, "span", name, `its timestamp is not microseconds: ${show(micros)}`);
 
   const tags = new Map<string, AttributeValue>();
   for (const [key, value] of Object.entries(objectOf(span.tags, "tags of a Zipkin span"))) {
@@ -149,7 +149,7 @@ function takeScope(tags: Map<string, AttributeValue>, scopes: Map<string, Scope>
   const oldVersion = takeText(tags, "otel.library.version");
   const name = takeText(tags, "otel.scope.name") || oldName;
   const version = takeText(tags, "otel.scope.version") || oldVersion;
-  return shared(scopes, JSON.stringify([name, version]), () => ({ name, version }));
+  return share(scopes, JSON.stringify([name, version]), () => ({ name, version }));
 }
 
 function takeResource(tags: Map<string, AttributeValue>, service: string, resources: Map<string, Resource>): Resource {
@@ -160,13 +160,7 @@ function takeResource(tags: Map<string, AttributeValue>, service: string, resour
     tags.delete(key);
   }
   if (service !== "") attributes["service.name"] = service;
-  return shared(resources, JSON.stringify(attributes), () => createResource(attributes));
-}
-
-function shared<Value>(known: Map<string, Value>, key: string, create: () => Value): Value {
-  let value = known.get(key);
-  if (value === undefined) known.set(key, (value = create()));
-  return value;
+  return share(resources, JSON.stringify(attributes), () => createResource(attributes));
 }
 
 /** The collector's exporter writes links as tags: `trace id|span id|trace state|attributes as JSON|dropped attributes`. */
@@ -197,20 +191,22 @@ function parseAnnotation(value: string): {
   attributes: AttributesInMaking;
   droppedAttributesCount?: number;
 } {
-  const first = value.indexOf("|");
-  const last = value.lastIndexOf("|");
-  if (last > first) {
-    const attributes = parseAttributes(value.slice(first + 1, last));
-    const dropped = Number(value.slice(last + 1));
+  const nameEnd = value.indexOf("|");
+  const attributesEnd = value.lastIndexOf("|");
+  if (attributesEnd > nameEnd) {
+    const attributes = parseAttributes(value.slice(nameEnd + 1, attributesEnd));
+    const dropped = Number(value.slice(attributesEnd + 1));
     if (attributes !== undefined && Number.isInteger(dropped)) {
-      const name = value.slice(0, first);
+      const name = value.slice(0, nameEnd);
       return dropped > 0 ? { name, attributes, droppedAttributesCount: dropped } : { name, attributes };
     }
   }
   if (value.startsWith('"') && value.endsWith("}")) {
     try {
-      const [[name, sent] = []] = Object.entries(JSON.parse(`{${value}}`) as Json);
-      if (name !== undefined) return { name, attributes: toAttributes(objectOf(sent, "")) };
+      const [first, second] = Object.entries(JSON.parse(`{${value}}`) as Json);
+      if (first !== undefined && second === undefined) {
+        return { name: first[0], attributes: toAttributes(objectOf(first[1], "")) };
+      }
     } catch {
       // Then it is a name that looks like it.
     }
@@ -231,11 +227,6 @@ function toAttributes(sent: Json): AttributesInMaking {
   const attributes: AttributesInMaking = {};
   for (const [key, value] of Object.entries(sent)) setAttribute(attributes, key, jsonValue(value));
   return attributes;
-}
-
-function jsonValue(value: unknown): AttributeValue {
-  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return value;
-  return value === null ? null : JSON.stringify(value);
 }
 
 /** What the tags say already stays. */
@@ -260,8 +251,4 @@ function takeText(tags: Map<string, AttributeValue>, key: string): string {
   if (value === undefined) return "";
   tags.delete(key);
   return String(value);
-}
-
-function shown(value: unknown): string {
-  return (JSON.stringify(value) ?? "absent").slice(0, 40);
 }
