@@ -7,7 +7,7 @@ export interface TraceFilter {
   service?: readonly string[];
   /** The trace's operation contains this, in any case of letters. */
   operation?: string;
-  /** `ok`, `error`, an HTTP status code (`404`) or class (`5xx`), of the root. */
+  /** `error`: a span of it failed; `ok`: none did. Or an HTTP status code (`404`) or class (`5xx`) of the root. */
   status?: string;
   minDurationMillis?: number;
   maxDurationMillis?: number;
