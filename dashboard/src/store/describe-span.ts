@@ -1,0 +1,183 @@
+import { valueText, type Attributes, type AttributeValue } from "../model/attributes.ts";
+import type { SpanRecord } from "../model/span.ts";
+import type { Category } from "../model/trace.ts";
+
+/** What the store makes of a span when it arrives. */
+export interface SpanDescription {
+  category: Category;
+  /** See `SpanColumns.detail`: at most `MAX_TEXT` characters, in one line. */
+  detail: string;
+  /** See `SpanColumns.group`. */
+  group: string;
+  /** The node of the map it calls, sends to or receives from: `database:postgresql/app`; `""` for none. */
+  peer: string;
+  cacheHits: number;
+  cacheMisses: number;
+}
+
+const MAX_TEXT = 400;
+
+const CLIENT = 3;
+const PRODUCER = 4;
+
+const CACHES: ReadonlySet<string> = new Set(["redis", "memcached", "valkey", "keydb", "dragonfly"]);
+
+/** Reads current names of the semantic conventions first, those they replaced after that. */
+export function describeSpan(span: SpanRecord): SpanDescription {
+  const { attributes: read } = span;
+  const system = text(read["db.system.name"]) || text(read["db.system"]);
+  const cacheHit = read["cache.hit"];
+  const looksLikeCache =
+    cacheHit !== undefined || read["cache.key"] !== undefined || read["cache.operation"] !== undefined;
+  if (looksLikeCache || CACHES.has(system)) return describeCache(span, system);
+  const query = read["db.query.text"] ?? read["db.statement"];
+  if (system !== "" || query !== undefined) return describeDatabase(span, system, text(query));
+  if (span.kind >= PRODUCER || read["messaging.system"] !== undefined) return describeMessaging(span);
+  if (read["rpc.system"] !== undefined || read["rpc.system.name"] !== undefined) {
+    const call = [text(read["rpc.service"]), text(read["rpc.method"])].filter(Boolean).join("/");
+    return describe(span, "rpc", call, ownGroup(span), peerHost(span));
+  }
+  if (read["http.request.method"] !== undefined || read["http.method"] !== undefined) return describeHttp(span);
+  return describe(span, "internal", span.status.message, ownGroup(span), peerHost(span));
+}
+
+/** `http.response.status_code`, under either of its names. */
+export function httpStatusOf(attributes: Attributes): number | null {
+  const value = attributes["http.response.status_code"] ?? attributes["http.status_code"];
+  const status = typeof value === "string" ? Number(value) : value;
+  return typeof status === "number" && Number.isInteger(status) && status > 0 && status < 1000 ? status : null;
+}
+
+export function userOf(attributes: Attributes): string | null {
+  return text(attributes["user.id"]) || text(attributes["enduser.id"]) || null;
+}
+
+function describeCache(span: SpanRecord, system: string): SpanDescription {
+  const { attributes: read } = span;
+  const key = text(read["cache.key"]);
+  const hit = read["cache.hit"];
+  const isHit = hit === true || hit === "true";
+  const outcome = hit === undefined ? "" : isHit ? "hit" : "miss";
+  const command = text(read["cache.operation"]) || text(read["db.operation.name"]) || text(read["db.operation"]);
+  const said = key === "" ? text(read["db.query.text"] ?? read["db.statement"]) : "";
+  const detail = said || [command, key, outcome].filter(Boolean).join(" ");
+  const peer = span.kind === CLIENT ? `cache:${system || "cache"}` : "";
+  const description = describe(span, "cache", detail, ownGroup(span), peer);
+  if (hit === undefined) return description;
+  // A command for several items has its counts beside the verdict.
+  const hits = count(read["tracekit.cache.hits"]);
+  const misses = count(read["tracekit.cache.misses"]);
+  description.cacheHits += hits + misses > 0 ? hits : Number(isHit);
+  description.cacheMisses += hits + misses > 0 ? misses : Number(!isHit);
+  return description;
+}
+
+function describeDatabase(span: SpanRecord, system: string, statement: string): SpanDescription {
+  const { attributes: read } = span;
+  const summary =
+    text(read["db.query.summary"]) ||
+    [
+      text(read["db.operation.name"]) || text(read["db.operation"]),
+      text(read["db.collection.name"]) || text(read["db.sql.table"]),
+    ]
+      .filter(Boolean)
+      .join(" ");
+  const group = statement === "" ? ownGroup(span) : `${span.resource.serviceName} ${normalise(statement)}`;
+  const place = text(read["db.namespace"]) || text(read["db.name"]) || serverOf(read);
+  const peer = span.kind === CLIENT ? `database:${system || "database"}${place && `/${place}`}` : "";
+  return describe(span, "database", statement || summary, group, peer);
+}
+
+function describeMessaging(span: SpanRecord): SpanDescription {
+  const { attributes: read } = span;
+  // A name made up for one receiver says less than the pattern it was made from.
+  const isAnonymous = read["messaging.destination.anonymous"] === true;
+  const template = text(read["messaging.destination.template"]);
+  const name = text(read["messaging.destination.name"]) || text(read["messaging.destination"]);
+  const destination = (isAnonymous && template) || name || template;
+  const topic = destination || text(read["messaging.system"]);
+  const peer = span.kind >= PRODUCER && topic !== "" ? `topic:${topic}` : "";
+  return describe(span, "messaging", destination, ownGroup(span), peer);
+}
+
+function describeHttp(span: SpanRecord): SpanDescription {
+  const { attributes: read } = span;
+  const full = text(read["url.full"]) || text(read["http.url"]);
+  const query = text(read["url.query"]);
+  const path = text(read["url.path"]) && text(read["url.path"]) + (query && `?${query}`);
+  const target = path || text(read["http.target"]) || text(read["http.route"]);
+  const isClient = span.kind === CLIENT;
+  const detail = isClient ? full || target : target || full;
+  const host = peerHost(span);
+  return describe(span, "http", detail, ownGroup(span) + (isClient ? ` ${host}` : ""), host);
+}
+
+function describe(span: SpanRecord, category: Category, detail: string, group: string, peer: string): SpanDescription {
+  const read = span.attributes;
+  return {
+    category,
+    detail: oneLine(detail),
+    group,
+    peer,
+    // Caches inside of the process count into the span that asked them.
+    cacheHits: count(read["tracekit.cache.lru_cache.hits"]) + count(read["tracekit.cache.keyv.hits"]),
+    cacheMisses: count(read["tracekit.cache.lru_cache.misses"]) + count(read["tracekit.cache.keyv.misses"]),
+  };
+}
+
+function ownGroup(span: SpanRecord): string {
+  return `${span.resource.serviceName} ${span.kind} ${span.name}`;
+}
+
+function peerHost(span: SpanRecord): string {
+  if (span.kind !== CLIENT) return "";
+  const { attributes: read } = span;
+  const host = serverOf(read) || hostOf(text(read["url.full"]) || text(read["http.url"]));
+  return host && `host:${host}`;
+}
+
+function serverOf(read: Attributes): string {
+  return text(read["server.address"]) || text(read["net.peer.name"]) || text(read["peer.service"]);
+}
+
+function hostOf(url: string): string {
+  return /^[a-z][a-z\d+.-]*:\/\/(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)/i.exec(url)?.[1] ?? "";
+}
+
+function text(value: AttributeValue | undefined): string {
+  if (typeof value === "string") return value;
+  return value === undefined || value === null ? "" : valueText(value);
+}
+
+function count(value: AttributeValue | undefined): number {
+  return typeof value === "number" && value > 0 ? Math.floor(value) : 0;
+}
+
+function oneLine(value: string): string {
+  const start = value.length > MAX_TEXT ? `${value.slice(0, MAX_TEXT - 1)}…` : value;
+  return /[\s\0]{2}|[\n\r\t\0]/.test(start) ? start.replace(/[\s\0]+/g, " ").trim() : start;
+}
+
+// Applications send the same few statements over and over.
+const normalised = new Map<string, string>();
+const MAX_NORMALISED = 1000;
+
+/** The statement without its values, so that the same query with other values is the same text: literals and parameters are `?`,
+ *  lists of them one `?`. Not a parser: only equality matters, and what is not SQL is left as it is but for its numbers and quotes. */
+export function normalise(statement: string): string {
+  const known = normalised.get(statement);
+  if (known !== undefined) return known;
+  const start = statement.length > 4000 ? statement.slice(0, 4000) : statement;
+  const result = start
+    .replace(/\/\*[\s\S]*?\*\/|--[^\n]*/g, " ")
+    .replace(/'(?:[^']|'')*(?:'|$)|(?<![\w"`$.])(?:\$\d+|[:@][a-z_]\w*|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?![\w"`])/gi, "?")
+    .replace(/\s+/g, " ")
+    .replace(/\?(?: ?, ?\?)+/g, "?")
+    .replace(/\(\?\)(?: ?, ?\(\?\))+/g, "(?)")
+    .trim();
+  // Two long statements that begin alike are most likely told apart by how long they are.
+  const kept = result.length > MAX_TEXT ? `${result.slice(0, MAX_TEXT)}…${result.length}` : result;
+  if (normalised.size >= MAX_NORMALISED) normalised.clear();
+  normalised.set(statement, kept);
+  return kept;
+}

@@ -1,0 +1,270 @@
+import { plainValue, type Attributes } from "../model/attributes.ts";
+import type { AttributeCondition, TraceFilter } from "../model/filter.ts";
+import type { LogRecord, SpanRecord } from "../model/span.ts";
+import type { TraceSummary } from "../model/trace.ts";
+import type { Driver, SqlValue } from "./driver.ts";
+import {
+  contains,
+  containsPattern,
+  foldCase,
+  fulfils,
+  inJson,
+  matchesRow,
+  needsSpans,
+  rowCondition,
+  type Condition,
+} from "./filter-sql.ts";
+import { PARTS } from "./schema.ts";
+import type { Sources } from "./sources.ts";
+import { readSpans, type ChunkRow } from "./span-chunk.ts";
+import { toSummary, type TraceRow } from "./trace-state.ts";
+import { readTraceLogs } from "./traces.ts";
+
+/** Traces looked at between two turns of the thread's loop, where spans have to be read. About 10 ms. */
+const SLICE = 256;
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+export interface Position {
+  startMicros: number;
+  id: number;
+}
+
+/** Traces that match, latest first, in portions. Between portions the thread does its other work, so what arrives meanwhile may
+ *  or may not be among them. */
+export async function* findTraces(
+  database: Driver,
+  sources: Sources,
+  filter: TraceFilter,
+  options: { limit: number; after?: Position; now?: number },
+): AsyncGenerator<TraceRow[]> {
+  const where = rowCondition(filter, options.now ?? Date.now());
+  const searches = searchesOf(database, filter);
+  const size = needsSpans(filter) ? SLICE : Math.min(Math.max(options.limit, 1), 1000);
+  let { after } = options;
+  for (let wanted = options.limit; wanted > 0;) {
+    const rows = readRows(database, where, after, size);
+    const matching = matchingRows(database, sources, filter, searches, rows).slice(0, wanted);
+    if (matching.length > 0) yield matching;
+    wanted -= matching.length;
+    const last = rows.at(-1);
+    if (rows.length < size || last === undefined) return;
+    after = positionOf(last);
+    if (wanted > 0) await nextTurn();
+  }
+}
+
+/** Those of `ids` that match, latest first. */
+export function filterTraces(
+  database: Driver,
+  sources: Sources,
+  filter: TraceFilter,
+  ids: readonly number[],
+): TraceRow[] {
+  const where = rowCondition(filter, Date.now());
+  const among = "id IN (SELECT value FROM json_each(?))";
+  const sql = `SELECT * FROM traces WHERE ${[among, where.sql].filter(Boolean).join(" AND ")} ORDER BY start_us DESC, id DESC`;
+  const rows = database.prepare(sql).all([JSON.stringify(ids), ...where.values]) as unknown as TraceRow[];
+  return matchingRows(database, sources, filter, searchesOf(database, filter), rows);
+}
+
+export async function listTraces(
+  database: Driver,
+  sources: Sources,
+  filter: TraceFilter,
+  page: { limit: number; cursor?: string },
+): Promise<{ traces: TraceSummary[]; nextCursor?: string }> {
+  const limit = Math.min(Math.max(Math.floor(page.limit) || 1, 1), 1000);
+  const after = page.cursor === undefined ? undefined : parseCursor(page.cursor);
+  const found: TraceRow[] = [];
+  // One more than asked: whether there are others.
+  const options = { limit: limit + 1, ...(after && { after }) };
+  for await (const rows of findTraces(database, sources, filter, options)) found.push(...rows);
+  const rows = found.slice(0, limit);
+  const last = rows.at(-1);
+  const traces = rows.map(toSummary);
+  return found.length > limit && last !== undefined
+    ? { traces, nextCursor: `${last.start_us}-${last.id}` }
+    : { traces };
+}
+
+export function positionOf(row: TraceRow): Position {
+  return { startMicros: row.start_us, id: row.id };
+}
+
+function parseCursor(cursor: string): Position | undefined {
+  const match = /^(\d{1,16})-(\d{1,16})$/.exec(cursor);
+  return match === null ? undefined : { startMicros: Number(match[1]), id: Number(match[2]) };
+}
+
+function readRows(database: Driver, where: Condition, after: Position | undefined, limit: number): TraceRow[] {
+  const keyset = after === undefined ? "" : "(start_us, id) < (?, ?)";
+  const conditions = [where.sql, keyset].filter(Boolean).join(" AND ");
+  const sql = `SELECT * FROM traces ${conditions && `WHERE ${conditions}`} ORDER BY start_us DESC, id DESC LIMIT ?`;
+  const position = after === undefined ? [] : [after.startMicros, after.id];
+  return database.prepare(sql).all([...where.values, ...position, limit]) as unknown as TraceRow[];
+}
+
+interface Search {
+  /** Of a row of `chunks`; may be too wide. */
+  chunk: Condition;
+  /** Of a row of `logs`, likewise; absent where only spans count. */
+  log?: Condition;
+  isMatch(span: SpanRecord): boolean;
+  isMatchingLog?(log: LogRecord): boolean;
+  isMatchingTrace?(row: TraceRow): boolean;
+}
+
+function searchesOf(database: Driver, filter: TraceFilter): Search[] {
+  const searches = (filter.attributes ?? []).map((condition) => attributeSearch(database, condition));
+  return filter.text ? [...searches, textSearch(database, filter.text)] : searches;
+}
+
+function matchingRows(
+  database: Driver,
+  sources: Sources,
+  filter: TraceFilter,
+  searches: readonly Search[],
+  rows: readonly TraceRow[],
+): TraceRow[] {
+  let left = rows.filter((row) => matchesRow(filter, row));
+  for (const search of searches) left = applySearch(database, sources, search, left);
+  return left;
+}
+
+/** SQLite rules out what it can without JSON being parsed, for all traces at once; the spans and logs of the rest decide. */
+function applySearch(database: Driver, sources: Sources, search: Search, rows: readonly TraceRow[]): TraceRow[] {
+  if (rows.length === 0) return [];
+  const { chunk, log, isMatch, isMatchingLog } = search;
+  const inChunks = database.prepare(
+    `SELECT DISTINCT trace.value AS id FROM json_each(?) AS trace CROSS JOIN chunks
+     WHERE chunks.id >= trace.value * ${PARTS} AND chunks.id < (trace.value + 1) * ${PARTS} AND (${chunk.sql})`,
+  );
+  const bySpans = new Set(
+    inChunks.all([JSON.stringify(rows.map(({ id }) => id)), ...chunk.values]).map(({ id }) => id),
+  );
+  const byLogs = new Set<unknown>();
+  if (log !== undefined) {
+    const inLogs = database.prepare(
+      `SELECT DISTINCT trace_id FROM logs WHERE trace_id != '' AND trace_id IN (SELECT value FROM json_each(?)) AND ${log.sql}`,
+    );
+    const traceIds = JSON.stringify(rows.map(({ trace_id }) => trace_id));
+    for (const { trace_id } of inLogs.all([traceIds, ...log.values])) byLogs.add(trace_id);
+  }
+  return rows.filter((row) => {
+    if (search.isMatchingTrace?.(row)) return true;
+    if (bySpans.has(row.id) && someSpan(database, sources, row, chunk, isMatch)) return true;
+    if (!byLogs.has(row.trace_id) || isMatchingLog === undefined) return false;
+    return readTraceLogs(database, sources, row.trace_id, log).some(isMatchingLog);
+  });
+}
+
+function someSpan(
+  database: Driver,
+  sources: Sources,
+  row: TraceRow,
+  condition: Condition,
+  isMatch: (span: SpanRecord) => boolean,
+): boolean {
+  const sql = `SELECT base_us, ids, refs, columns, data FROM chunks WHERE id >= ? AND id < ? AND (${condition.sql})`;
+  const chunks = database.prepare(sql).all([row.id * PARTS, (row.id + 1) * PARTS, ...condition.values]);
+  return (chunks as unknown as ChunkRow[]).some((chunk) => readSpans(row.trace_id, chunk, sources).some(isMatch));
+}
+
+function attributeSearch(database: Driver, condition: AttributeCondition): Search {
+  const { key, operator, value } = condition;
+  const isMatch = ({ attributes, resource }: SpanRecord): boolean =>
+    hasAttribute(attributes, condition) || hasAttribute(resource.attributes, condition);
+  const inData = ["instr(data, ?) > 0"];
+  const values: SqlValue[] = [`${JSON.stringify(key)}:`];
+  // Only a word stands in the JSON as it was typed; numbers have many ways to be written, lists and maps more.
+  if ((operator === "=" || operator === "~") && /^[a-z][\w ./:@-]*$/i.test(value)) {
+    inData.push("data LIKE ? ESCAPE '\\'");
+    values.push(containsPattern(value));
+  }
+  const resources = refsOf(database, "resources", "r", "instr(content, ?) > 0", `${JSON.stringify(key)}:`);
+  return { chunk: { sql: inRefs(inData.join(" AND "), resources, values), values }, isMatch };
+}
+
+function hasAttribute(attributes: Attributes, condition: AttributeCondition): boolean {
+  return Object.hasOwn(attributes, condition.key) && fulfils(condition, attributes[condition.key]!);
+}
+
+/** Spans, resources, scopes and logs that have `text` in anything that was captured; and ids, where it could be one. */
+function textSearch(database: Driver, text: string): Search {
+  const folded = foldCase(text);
+  const pattern = containsPattern(inJson(text));
+  const inContent = "content LIKE ? ESCAPE '\\'";
+  const refs = [
+    ...refsOf(database, "resources", "r", inContent, pattern),
+    ...refsOf(database, "scopes", "s", inContent, pattern),
+  ];
+  const like = ["data LIKE ? ESCAPE '\\'", "columns LIKE ? ESCAPE '\\'"];
+  const values: SqlValue[] = [pattern, pattern];
+  const isId = /^[\da-f]{8,32}$/.test(folded);
+  if (isId) {
+    like.push("instr(ids, ?) > 0");
+    values.push(folded);
+  }
+  return {
+    chunk: { sql: inRefs(like.join(" OR "), refs, values), values },
+    log: { sql: "data LIKE ? ESCAPE '\\'", values: [pattern] },
+    isMatch: (span) => spanContains(span, folded) || (isId && span.spanId.includes(folded)),
+    isMatchingLog: (log) => logContains(log, folded),
+    isMatchingTrace: (row) => isId && row.trace_id.includes(folded),
+  };
+}
+
+function refsOf(database: Driver, table: "resources" | "scopes", letter: string, sql: string, value: string): string[] {
+  const rows = database.prepare(`SELECT id FROM ${table} WHERE ${sql}`).all([value]);
+  return rows.map(({ id }) => `${letter}${id}`);
+}
+
+/** Or that refers to any of `refs`. */
+function inRefs(sql: string, refs: readonly string[], values: SqlValue[]): string {
+  if (refs.length === 0) return sql;
+  values.push(JSON.stringify(refs));
+  return `(${sql}) OR EXISTS (SELECT 1 FROM json_each(refs) AS ref WHERE ref.value IN (SELECT value FROM json_each(?)))`;
+}
+
+function spanContains(span: SpanRecord, folded: string): boolean {
+  return (
+    contains(span.name, folded) ||
+    contains(span.status.message, folded) ||
+    contains(span.traceState, folded) ||
+    attributesContain(span.attributes, folded) ||
+    span.events.some(({ name, attributes }) => contains(name, folded) || attributesContain(attributes, folded)) ||
+    span.links.some(({ attributes }) => attributesContain(attributes, folded)) ||
+    sourceContains(span, folded)
+  );
+}
+
+function logContains(log: LogRecord, folded: string): boolean {
+  return (
+    contains(log.body, folded) ||
+    contains(log.severityText, folded) ||
+    attributesContain(log.attributes, folded) ||
+    sourceContains(log, folded)
+  );
+}
+
+function sourceContains({ resource, scope }: SpanRecord | LogRecord, folded: string): boolean {
+  return (
+    contains(resource.serviceName, folded) ||
+    contains(scope.name, folded) ||
+    attributesContain(resource.attributes, folded)
+  );
+}
+
+function attributesContain(attributes: Attributes, folded: string): boolean {
+  return Object.entries(attributes).some(
+    ([key, value]) => contains(key, folded) || plainContains(plainValue(value), folded),
+  );
+}
+
+function plainContains(value: unknown, folded: string): boolean {
+  if (typeof value === "string") return contains(value, folded);
+  if (value === null || typeof value !== "object") return contains(String(value), folded);
+  return Object.entries(value).some(
+    ([key, inner]) => (!Array.isArray(value) && contains(key, folded)) || plainContains(inner, folded),
+  );
+}

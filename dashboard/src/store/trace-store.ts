@@ -1,0 +1,421 @@
+import type { Facets, ImportResult, SavedFilter, ServiceMap } from "../model/api.ts";
+import type { TraceFilter } from "../model/filter.ts";
+import type { SpanRecord } from "../model/span.ts";
+import type { TraceDetail, TraceSummary } from "../model/trace.ts";
+import { classifyFailure, openDriver, type Driver } from "./driver.ts";
+import { getFacets } from "./facets.ts";
+import type { ThreadApi, ThreadOptions, TracesPortion } from "./protocol.ts";
+import { evictOldest, fileBytes, shrinkFile, usedBytes, type Evicted } from "./retention.ts";
+import { migrate, readVersion } from "./schema.ts";
+import { getServiceMap } from "./service-map.ts";
+import { Sources } from "./sources.ts";
+import { StoreError, type IngestResult, type Payload, type StoredSpan, type StoreStatus } from "./store.ts";
+import { filterTraces, findTraces, listTraces, positionOf } from "./trace-search.ts";
+import { toSummary } from "./trace-state.ts";
+import { findTrace, getSpan, getTrace, readTrace } from "./traces.ts";
+import { Writer, type Batch } from "./writer.ts";
+
+/** Payload bytes written in one transaction: about 100 ms of work, for which questions have to wait. */
+const MAX_GROUP_BYTES = 3_000_000;
+const MAX_GROUP_PAYLOADS = 1000;
+/** Share of the cap that is in use after the oldest have left. */
+const AFTER_EVICTION = 0.95;
+const RETENTION_INTERVAL_MILLIS = 60_000;
+const WATCH_INTERVAL_MILLIS = 250;
+const MAX_WATCHED = 200;
+const MAX_CHANGED = 2000;
+/** Spans in a portion of `readTraces`, about; a trace is never split. */
+const PORTION_SPANS = 5000;
+
+/** How bytes become records; from `src/receive`. `readPayload` and `readImport` throw for what they cannot read. */
+export interface Readers {
+  readPayload(payload: Payload): Batch & { rejected: number; reason?: string };
+  readImport(body: Uint8Array<ArrayBuffer>): Batch & { format: ImportResult["format"]; rejected: number };
+}
+
+export interface Events {
+  traces(watcher: number, traces: readonly TraceSummary[]): void;
+  cleared(): void;
+}
+
+interface Waiting {
+  payload: Payload;
+  resolve(result: IngestResult): void;
+  reject(error: unknown): void;
+}
+
+/** The store as it is inside of its thread: everything that touches the database. */
+export class TraceStore implements ThreadApi {
+  private readonly options: ThreadOptions;
+  private readonly readers: Readers;
+  private readonly events: Events;
+  private readonly database: Driver;
+  private readonly sources: Sources;
+  private readonly writer: Writer;
+  private readonly retentionTimer: NodeJS.Timeout;
+
+  private readonly queue: Waiting[] = [];
+  private isFlushScheduled = false;
+  private isEvicting = false;
+
+  private readonly watchers: Map<number, TraceFilter> = new Map();
+  private readonly changed: Set<number> = new Set();
+  private watchTimer: NodeJS.Timeout | undefined;
+  private lastWatchMillis = 0;
+
+  private traceCount: number;
+  private spanCount: number;
+  private logCount: number;
+  private evictedTraces = 0;
+
+  /** Throws a `StoreError` when the store cannot be used. */
+  constructor(options: ThreadOptions, readers: Readers, events: Events) {
+    this.options = options;
+    this.readers = readers;
+    this.events = events;
+    this.database = openDatabase(options);
+    this.sources = new Sources(this.database);
+    this.writer = new Writer(this.database, this.sources);
+    const [traces] = this.database.prepare("SELECT count(*) AS traces, total(span_count) AS spans FROM traces").all([]);
+    const [logs] = this.database.prepare("SELECT count(*) AS logs FROM logs").all([]);
+    this.traceCount = Number(traces?.["traces"]);
+    this.spanCount = Number(traces?.["spans"]);
+    this.logCount = Number(logs?.["logs"]);
+    this.retentionTimer = setInterval(() => this.startEviction(), RETENTION_INTERVAL_MILLIS);
+    this.startEviction();
+  }
+
+  ingest(payload: Payload): Promise<IngestResult> {
+    return new Promise((resolve, reject) => {
+      this.queue.push({ payload, resolve, reject });
+      this.scheduleFlush();
+    });
+  }
+
+  listTraces(filter: TraceFilter, page: { limit: number; cursor?: string }): ReturnType<ThreadApi["listTraces"]> {
+    return listTraces(this.database, this.sources, filter, page);
+  }
+
+  async getTrace(traceId: string): Promise<TraceDetail | undefined> {
+    return getTrace(this.database, this.sources, traceId);
+  }
+
+  async getSpan(traceId: string, spanId: string): Promise<StoredSpan | undefined> {
+    return getSpan(this.database, this.sources, traceId, spanId);
+  }
+
+  getServiceMap(range: Pick<TraceFilter, "since" | "until">): Promise<ServiceMap> {
+    return getServiceMap(this.database, range);
+  }
+
+  getFacets(filter: TraceFilter): Promise<Facets> {
+    return getFacets(this.database, this.sources, filter);
+  }
+
+  async readTraces(selection: TraceFilter | { traceIds: readonly string[] }, next?: string): Promise<TracesPortion> {
+    const traces: SpanRecord[][] = [];
+    let spans = 0;
+    const read = (row: { id: number; trace_id: string }): boolean => {
+      const trace = readTrace(this.database, this.sources, row);
+      if (trace.length > 0) traces.push(trace);
+      spans += trace.length;
+      return spans >= PORTION_SPANS;
+    };
+    if ("traceIds" in selection) {
+      const { traceIds } = selection;
+      for (let index = Number(next ?? 0); index < traceIds.length; index++) {
+        const row = findTrace(this.database, traceIds[index]!);
+        if (row !== undefined && read(row) && index + 1 < traceIds.length) return { traces, next: String(index + 1) };
+      }
+      return { traces };
+    }
+    const after = next === undefined ? undefined : (JSON.parse(next) as { startMicros: number; id: number });
+    const options = { limit: Number.MAX_SAFE_INTEGER, ...(after && { after }) };
+    for await (const rows of findTraces(this.database, this.sources, selection, options))
+      for (const row of rows) if (read(row)) return { traces, next: JSON.stringify(positionOf(row)) };
+    return { traces };
+  }
+
+  async importTraces(body: Uint8Array<ArrayBuffer>): Promise<ImportResult> {
+    const { format, spans, logs, rejected } = this.readImportBody(body);
+    const result: ImportResult = {
+      format,
+      traces: new Set(spans.map(({ traceId }) => traceId)).size,
+      spans: spans.length,
+      rejectedSpans: rejected,
+    };
+    try {
+      result.rejectedSpans += this.write([{ spans, logs }])[0] ?? 0;
+    } catch (error) {
+      throw this.toStoreError(error);
+    }
+    return result;
+  }
+
+  async getSavedFilters(): Promise<SavedFilter[]> {
+    const rows = this.database.prepare("SELECT name, query FROM saved_filters ORDER BY name").all([]);
+    return rows.map(({ name, query }) => ({ name: String(name), query: String(query) }));
+  }
+
+  async putSavedFilter({ name, query }: SavedFilter): Promise<SavedFilter[]> {
+    const sql = "INSERT INTO saved_filters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET query = excluded.query";
+    this.change(() => this.database.prepare(sql).run([name, query]));
+    return this.getSavedFilters();
+  }
+
+  async deleteSavedFilter(name: string): Promise<SavedFilter[]> {
+    this.change(() => this.database.prepare("DELETE FROM saved_filters WHERE name = ?").run([name]));
+    return this.getSavedFilters();
+  }
+
+  async clear(): Promise<void> {
+    this.change(() => {
+      for (const table of ["traces", "chunks", "links", "logs", "resources", "scopes"])
+        this.database.exec(`DELETE FROM ${table}`);
+    });
+    this.writer.forget();
+    this.traceCount = this.spanCount = this.logCount = 0;
+    this.changed.clear();
+    shrinkFile(this.database, 0);
+    this.database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    this.events.cleared();
+  }
+
+  async getStatus(): Promise<StoreStatus> {
+    const { path, maxBytes } = this.options;
+    return {
+      driver: this.database.name,
+      ...(path === undefined ? {} : { storePath: path }),
+      storeBytes: fileBytes(this.database),
+      maxStoreBytes: maxBytes,
+      traceCount: this.traceCount,
+      spanCount: this.spanCount,
+      logCount: this.logCount,
+      evictedTraces: this.evictedTraces,
+    };
+  }
+
+  async watch(watcher: number, filter: TraceFilter): Promise<void> {
+    this.watchers.set(watcher, filter);
+  }
+
+  async unwatch(watcher: number): Promise<void> {
+    this.watchers.delete(watcher);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.retentionTimer);
+    clearTimeout(this.watchTimer);
+    while (this.queue.length > 0) this.flush();
+    this.database.close();
+  }
+
+  private scheduleFlush(): void {
+    if (this.isFlushScheduled) return;
+    this.isFlushScheduled = true;
+    // Whatever else has arrived by then shares the transaction.
+    setImmediate(() => {
+      this.isFlushScheduled = false;
+      this.flush();
+      if (this.queue.length > 0) this.scheduleFlush();
+    });
+  }
+
+  private flush(): void {
+    const group: { waiting: Waiting; batch: ReturnType<Readers["readPayload"]> }[] = [];
+    for (let bytes = 0; bytes < MAX_GROUP_BYTES && group.length < MAX_GROUP_PAYLOADS;) {
+      const waiting = this.queue.shift();
+      if (waiting === undefined) break;
+      bytes += waiting.payload.body.byteLength;
+      try {
+        group.push({ waiting, batch: this.readers.readPayload(waiting.payload) });
+      } catch (error) {
+        waiting.resolve({ outcome: "malformed", reason: (error as Error).message });
+      }
+    }
+    if (group.length === 0) return;
+    try {
+      const rejected = this.write(group.map(({ batch }) => batch));
+      group.forEach(({ waiting, batch }, index) => waiting.resolve(toResult(batch, rejected[index] ?? 0)));
+    } catch (error) {
+      const failure = this.toStoreError(error);
+      for (const { waiting } of group) {
+        if (failure instanceof StoreError && failure.code === "full")
+          waiting.resolve({ outcome: "full", reason: failure.message });
+        else waiting.reject(failure);
+      }
+    }
+  }
+
+  /** Gives for each batch how many spans were refused. */
+  private write(batches: readonly Batch[]): number[] {
+    const written = this.writer.write(batches, Date.now());
+    this.traceCount += written.newTraces;
+    this.spanCount += written.newSpans;
+    this.logCount += written.newLogs;
+    this.noteChanged(written.changed);
+    this.startEviction();
+    return written.rejected;
+  }
+
+  private change(work: () => void): void {
+    try {
+      this.database.transaction(work);
+    } catch (error) {
+      throw this.toStoreError(error);
+    }
+  }
+
+  private readImportBody(body: Uint8Array<ArrayBuffer>): ReturnType<Readers["readImport"]> {
+    try {
+      return this.readers.readImport(body);
+    } catch (error) {
+      throw new StoreError("bad_import", (error as Error).message, { cause: error });
+    }
+  }
+
+  private startEviction(): void {
+    if (this.isEvicting || !this.mustEvict(this.options.maxBytes)) return;
+    this.isEvicting = true;
+    setImmediate(() => this.evictSlice());
+  }
+
+  private evictSlice(): void {
+    this.isEvicting = false;
+    try {
+      const { retentionMillis } = this.options;
+      const isOver = usedBytes(this.database) > this.options.maxBytes * AFTER_EVICTION;
+      const arrivedBefore = isOver || retentionMillis === undefined ? undefined : Date.now() - retentionMillis;
+      const evicted = evictOldest(this.database, arrivedBefore);
+      if (evicted !== undefined) this.noteEvicted(evicted);
+      if (evicted !== undefined && this.mustEvict(this.options.maxBytes * AFTER_EVICTION)) {
+        this.isEvicting = true;
+        setImmediate(() => this.evictSlice());
+        return;
+      }
+      this.database.transaction(() => this.sources.forgetUnused(evicted?.upTo ?? 0));
+      if (fileBytes(this.database) > this.options.maxBytes) shrinkFile(this.database, 2000);
+    } catch {
+      // The disk is full, for example. The next write tries again.
+    }
+  }
+
+  private mustEvict(maxBytes: number): boolean {
+    if (usedBytes(this.database) > maxBytes) return true;
+    const { retentionMillis } = this.options;
+    if (retentionMillis === undefined) return false;
+    const [oldest] = this.database.prepare("SELECT arrived_at FROM traces ORDER BY id LIMIT 1").all([]);
+    return oldest !== undefined && Number(oldest["arrived_at"]) < Date.now() - retentionMillis;
+  }
+
+  private noteEvicted({ traces, spans, logs }: Evicted): void {
+    this.traceCount -= traces;
+    this.spanCount -= spans;
+    this.logCount -= logs;
+    this.evictedTraces += traces;
+    this.writer.forget();
+  }
+
+  private noteChanged(ids: readonly number[]): void {
+    if (this.watchers.size === 0) return;
+    // Set again, so that the latest are last: with too many, those that changed first are left out.
+    for (const id of ids) {
+      this.changed.delete(id);
+      this.changed.add(id);
+    }
+    for (const id of this.changed) {
+      if (this.changed.size <= MAX_CHANGED) break;
+      this.changed.delete(id);
+    }
+    const wait = Math.max(0, this.lastWatchMillis + WATCH_INTERVAL_MILLIS - Date.now());
+    this.watchTimer ??= setTimeout(() => this.tellWatchers(), wait);
+  }
+
+  private tellWatchers(): void {
+    this.watchTimer = undefined;
+    this.lastWatchMillis = Date.now();
+    const ids = [...this.changed];
+    this.changed.clear();
+    for (const [watcher, filter] of this.watchers) {
+      const rows = filterTraces(this.database, this.sources, filter, ids).slice(0, MAX_WATCHED);
+      if (rows.length > 0) this.events.traces(watcher, rows.map(toSummary));
+    }
+  }
+
+  private toStoreError(error: unknown): unknown {
+    return error instanceof StoreError ? error : describeFailure(error, this.options.path);
+  }
+}
+
+function toResult(batch: ReturnType<Readers["readPayload"]>, refused: number): IngestResult {
+  const reasons = [batch.reason, refused > 0 ? "a trace has too many spans" : undefined].filter(Boolean);
+  return {
+    outcome: "kept",
+    spans: batch.spans.length - refused,
+    logs: batch.logs.length,
+    rejected: batch.rejected + refused,
+    ...(reasons.length > 0 && { reason: reasons.join("; ") }),
+  };
+}
+
+function openDatabase({ path, driver }: ThreadOptions): Driver {
+  let database: Driver | undefined;
+  try {
+    database = openDriver(path, driver);
+    // With both, no other process gets in, and WebAssembly can have a write-ahead log, too. It needs one: after kill -9 its
+    // rollback journal is not rolled back (its own lock makes SQLite believe that the journal is still in use).
+    database.exec("PRAGMA locking_mode = EXCLUSIVE");
+    const version = readVersion(database, path);
+    // Only possible before anything is written: pages that evicted traces leave can be given back bit by bit.
+    if (version === 0) database.exec("PRAGMA auto_vacuum = INCREMENTAL");
+    database.exec("PRAGMA journal_mode = WAL");
+    migrate(database, version);
+    database.exec("PRAGMA synchronous = NORMAL");
+    database.exec("PRAGMA journal_size_limit = 33554432");
+    database.exec("PRAGMA cache_size = -32000");
+    database.exec("PRAGMA temp_store = MEMORY");
+    return database;
+  } catch (error) {
+    try {
+      database?.close();
+    } catch {
+      // It is given up anyway.
+    }
+    throw error instanceof StoreError ? error : describeFailure(error, path);
+  }
+}
+
+/** Another error stays as it is. */
+function describeFailure(error: unknown, path: string | undefined): unknown {
+  const { message } = error as Error;
+  const place = path ?? "the memory";
+  switch (classifyFailure(error)) {
+    case "full":
+      return new StoreError(
+        "full",
+        `Cannot write to ${place}: ${message}. Make room on the disk, or start with --memory.`,
+        {
+          cause: error,
+        },
+      );
+    case "locked":
+      return new StoreError(
+        "locked",
+        `${place} is used by another process. Stop it, or start with another --store or with --memory.`,
+        { cause: error },
+      );
+    case "unwritable":
+      return new StoreError("unwritable", `Cannot open ${place}: ${message}. Choose another --store, or --memory.`, {
+        cause: error,
+      });
+    case "corrupt":
+      return new StoreError(
+        "corrupt",
+        `${place} is damaged (${message}). Move it aside (mv '${place}' '${place}.damaged') and start again, ` +
+          "or start with another --store or with --memory.",
+        { cause: error },
+      );
+    case "other":
+      return error;
+  }
+}

@@ -1,0 +1,52 @@
+import { parentPort, workerData } from "node:worker_threads";
+import { readPayload } from "../receive/read-payload.ts";
+import type { Answer, Question, Said, ThreadError, ThreadOptions } from "./protocol.ts";
+import { StoreError } from "./store.ts";
+import { TraceStore } from "./trace-store.ts";
+
+// The store's thread: SQLite is synchronous, and reading what arrives takes as long as writing it.
+
+const port = parentPort!;
+const say = (said: Said): void => port.postMessage(said);
+
+const readImport = (): never => {
+  throw new Error("not there yet");
+};
+
+/** Answers wait for the end of the turn, so that those of one transaction go as one message. */
+let answers: Answer[] = [];
+
+function answer(given: Answer): void {
+  if (answers.push(given) > 1) return;
+  queueMicrotask(() => {
+    const all = answers;
+    answers = [];
+    say({ type: "answers", answers: all });
+  });
+}
+
+try {
+  const store = new TraceStore(
+    workerData as ThreadOptions,
+    { readPayload, readImport },
+    {
+      traces: (watcher, traces) => say({ type: "traces", watcher, traces }),
+      cleared: () => say({ type: "cleared" }),
+    },
+  );
+  port.on("message", ({ id, method, args }: Question) => {
+    const ask = store[method] as (...given: readonly unknown[]) => Promise<unknown>;
+    Reflect.apply(ask, store, args).then(
+      (result) => answer({ id, result }),
+      (error: unknown) => answer({ id, error: toThreadError(error) }),
+    );
+  });
+  say({ type: "ready" });
+} catch (error) {
+  say({ type: "failed", error: toThreadError(error) });
+}
+
+function toThreadError(error: unknown): ThreadError {
+  const { message } = error as Error;
+  return error instanceof StoreError ? { message, code: error.code } : { message };
+}
