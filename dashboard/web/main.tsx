@@ -1,10 +1,13 @@
 import { render, type JSX } from "preact";
 import { AppHeader } from "./components/app-header.tsx";
+import { ImportDrop } from "./components/import-drop.tsx";
+import { ShortcutsDialog } from "./components/shortcuts-dialog.tsx";
 import { EmptyState } from "./components/states.tsx";
 import { Toasts } from "./components/toast.tsx";
 import { startKeyboard } from "./keyboard.tsx";
 import { ServicesPage } from "./pages/services/services-page.tsx";
 import { TracePage } from "./pages/trace/trace-page.tsx";
+import { startTraceList } from "./pages/traces/trace-list.ts";
 import { TracesPage } from "./pages/traces/traces-page.tsx";
 import { listHref, route, startRouter } from "./router.ts";
 
@@ -18,6 +21,8 @@ function App(): JSX.Element {
       <main id="main" class="app-main" tabIndex={-1}>
         <Page />
       </main>
+      <ShortcutsDialog />
+      <ImportDrop />
       <Toasts />
     </>
   );
@@ -39,5 +44,6 @@ function Page(): JSX.Element {
 
 startRouter();
 startKeyboard();
+startTraceList();
 const container = document.getElementById("app");
 if (container !== null) render(<App />, container);
