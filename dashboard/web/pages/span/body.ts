@@ -10,6 +10,9 @@ export type Body =
 /** The mark of the sender's capture at the end of a value that was too long. */
 export const CUT_MARK = "…";
 
+/** In front of each value of `application/json-seq` (RFC 7464). */
+const RECORD_SEPARATOR = "\u001e";
+
 /** Whether a captured value ends where the sender's budget did. */
 export function isCutText(text: string): boolean {
   return text.endsWith(CUT_MARK);
@@ -59,7 +62,7 @@ function decode(text: string): string {
 function parseLines(text: string): Body | undefined {
   const lines = text
     .split("\n")
-    .map((line) => line.replace(/^\u001e/, "").trim())
+    .map((line) => (line.startsWith(RECORD_SEPARATOR) ? line.slice(1) : line).trim())
     .filter((line) => line !== "");
   if (lines.length < 2) return undefined;
   const entries: { key: string; node: JsonNode }[] = [];

@@ -3,7 +3,8 @@
  * the text interrupted, because captured bodies are limited in size.
  */
 export type JsonNode =
-  | { kind: "object" | "array"; entries: readonly JsonEntry[]; isCut: boolean }
+  | { kind: "object"; entries: readonly JsonEntry[]; isCut: boolean }
+  | { kind: "array"; entries: readonly JsonEntry[]; isCut: boolean }
   | { kind: "string"; text: string; isCut: boolean }
   | { kind: "number" | "boolean" | "null"; text: string };
 
@@ -28,6 +29,7 @@ interface OpenContainer {
 const SPACE = /[ \t\r\n]*/y;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const WORD = /true|false|null/y;
+// oxlint-disable-next-line no-control-regex -- JSON does not allow them in strings
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*/y;
 
 /** Whoever nests deeper is testing parsers; what shows the tree may recurse. */

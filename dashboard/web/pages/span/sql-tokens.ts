@@ -88,7 +88,8 @@ function readShape(sql: string, at: number): SqlToken | undefined {
     if (!text) continue;
     if (type !== "identifier" || !/^[\p{L}_]/u.test(text)) return { type, text };
     if (KEYWORDS.has(text.toLowerCase()) && !isQualified(sql, at)) return { type: "keyword", text };
-    return { type: /^\s?\(/.test(sql.slice(at + text.length, at + text.length + 2)) ? "function" : type, text };
+    // With a space between, it is a table and its columns.
+    return { type: sql[at + text.length] === "(" ? "function" : type, text };
   }
   return undefined;
 }

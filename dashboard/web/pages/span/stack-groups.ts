@@ -38,3 +38,9 @@ export function shortFile(file: string): string {
   const parts = path.split("/");
   return parts.length <= 4 ? path : `…/${parts.slice(-3).join("/")}`;
 }
+
+/** What a stack says it was caused by: `cause: Error: …` as Node prints it, `Caused by: …` as Java does. First lines only. */
+export function causesOf(raw: string): string[] {
+  const causes = raw.matchAll(/^\s*(?:\[cause\]:|cause:|Caused by:)\s*(.+)$/gm);
+  return Array.from(causes, ([, line = ""]) => line.replace(/\s*\{$/, "").trim()).slice(0, 10);
+}

@@ -1,0 +1,75 @@
+import type { JSX } from "preact";
+import { Icon, type IconName } from "../../components/icon.tsx";
+import { ServiceName } from "../../components/service-name.tsx";
+import { valueText } from "../../../src/model/attributes.ts";
+import type { SpanDetail } from "../../../src/model/trace.ts";
+import { Section } from "./parts.tsx";
+
+/** Spans of other traces this one continues, or that continue this one. */
+export function LinksSection(props: {
+  detail: SpanDetail;
+  onOpenSpan: (traceId: string, spanId: string) => void;
+}): JSX.Element {
+  const { linksTo, linkedFrom, span } = props.detail;
+  return (
+    <Section id="links" title="Links" icon="link" note={linksTo.length + linkedFrom.length}>
+      <ul class="links">
+        {linksTo.map((link, index) => (
+          <LinkItem
+            key={`to:${index}`}
+            icon="arrow-left"
+            word={span.kind === 5 ? "Follows from" : "Links to"}
+            link={link}
+            attributes={Object.entries(link.attributes).map(([key, value]) => `${key}=${valueText(value)}`)}
+            onOpenSpan={props.onOpenSpan}
+          />
+        ))}
+        {linkedFrom.map((link, index) => (
+          <LinkItem
+            key={`from:${index}`}
+            icon="arrow-right"
+            word={span.kind === 4 ? "Continues in" : "Linked from"}
+            link={link}
+            attributes={[]}
+            onOpenSpan={props.onOpenSpan}
+          />
+        ))}
+      </ul>
+    </Section>
+  );
+}
+
+function LinkItem(props: {
+  icon: IconName;
+  word: string;
+  link: { traceId: string; spanId: string; operation?: string; service?: string };
+  attributes: readonly string[];
+  onOpenSpan: (traceId: string, spanId: string) => void;
+}): JSX.Element {
+  const { traceId, spanId, operation, service } = props.link;
+  const href = `/trace/${traceId}?span=${spanId}`;
+  return (
+    <li class="link-item">
+      <Icon name={props.icon} size={14} />
+      <div class="link-body">
+        <span class="muted">{props.word}</span>
+        <a
+          href={href}
+          onClick={(event) => {
+            // With a modifier, or the middle button, it is a link like any other.
+            if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.button !== 0) return;
+            event.preventDefault();
+            props.onOpenSpan(traceId, spanId);
+          }}
+        >
+          {operation ?? "a span that has not arrived"}
+        </a>
+        {service !== undefined && <ServiceName service={service} />}
+        <span class="link-ids" title={`trace ${traceId}, span ${spanId}`}>
+          {traceId.slice(0, 8)}…{spanId.slice(0, 8)}
+        </span>
+        {props.attributes.length > 0 && <span class="link-attributes">{props.attributes.join(", ")}</span>}
+      </div>
+    </li>
+  );
+}
