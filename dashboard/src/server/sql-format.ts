@@ -6,7 +6,7 @@ const MAX_CHARS = 4000;
 const MAX_DEPTH = 30;
 
 /** Operators every dialect has; what is rarer would be torn apart. */
-const COMMON_OPERATORS = new Set("= < > <= >= <> != + - * / || ::".split(" "));
+const COMMON_OPERATORS = new Set("= < > <= >= <> != + - * / || :: :".split(" "));
 
 /**
  * The statement with line breaks and indentation, and not a token of it changed: the formatter lays out a stand-in, in which

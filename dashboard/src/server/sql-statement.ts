@@ -133,13 +133,17 @@ function incompleteness({ bound, leftOut, sentPositions }: Bindings, attributes:
     if (missing.length === bound.length) return "The values were not sent.";
     const first = missing[0]?.place;
     return /^(?:\?|%s)/.test(first ?? "")
-      ? `There are ${bound.length} places and ${bound.length - missing.length} values: literals or values were left out by the sender.`
+      ? `${countOf(bound.length, "place")}, but ${countOf(bound.length - missing.length, "value")}: the sender left out literals or values.`
       : `The value of ${first} was not sent.`;
   }
   const positions = new Set(bound.filter(({ key }) => /^\d+$/.test(key)).map(({ key }) => key));
   if (bound.some(({ place }) => place === "?" || place === "%s") && sentPositions > positions.size)
-    return `There are ${positions.size} places and ${sentPositions} values.`;
+    return `${countOf(positions.size, "place")}, but ${countOf(sentPositions, "value")}.`;
   return undefined;
+}
+
+function countOf(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 function fillIn(text: string, tokens: readonly SqlToken[], { bound }: Bindings, dialect: SqlDialect): string {

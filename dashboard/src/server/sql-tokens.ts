@@ -21,6 +21,8 @@ const DOLLAR_PLACE = /\$(?:\d+|[A-Za-z_]\w*)/y;
 const QUESTION_PLACE = /\?(?:\?|\d+)?/y;
 const COLON_PLACE = /:(?:\d+|[A-Za-z_]\w*)/y;
 const AT_PLACE = /@[A-Za-z_]\w*/y;
+/** MySQL's and SQL Server's own variables. */
+const SYSTEM_VARIABLE = /@@[A-Za-z_][\w.]*/y;
 const PERCENT_PLACE = /%(?:s\b|\([^()'"\s]+\)s\b)/y;
 /** Longest first. */
 const OPERATOR =
@@ -115,6 +117,8 @@ export function tokenizeSql(text: string, dialect: SqlDialect): SqlTokens {
       if (close === -1) isComplete = false;
       push("string", close === -1 ? text.length : close + end - at);
     } else if (c === "$" && (end = matched(DOLLAR_PLACE)) > 0) push("place", end);
+    else if (c === "@" && (family === "mysql" || family === "mssql") && (end = matched(SYSTEM_VARIABLE)) > 0)
+      push("word", end);
     else if ((end = matched(WORD)) > 0) push("word", end);
     else if ((end = matched(NUMBER)) > 0) push("number", end);
     else if (c === "?" && !isOperator(family, text, at, followsValue)) push("place", matched(QUESTION_PLACE));
