@@ -97,6 +97,8 @@ export const api = {
       attempt.addEventListener("traces", (event) => handlers.traces?.(JSON.parse(event.data) as TraceSummary[]));
       attempt.addEventListener("status", (event) => handlers.status?.(JSON.parse(event.data) as Status));
       attempt.addEventListener("cleared", () => handlers.cleared?.());
+      // Some were missed, as while there was no connection.
+      attempt.addEventListener("resync", () => handlers.connection?.("open"));
       attempt.addEventListener("error", () => {
         attempt.close();
         const waitMillis = Math.min(10_000, 500 * 2 ** failures++);
