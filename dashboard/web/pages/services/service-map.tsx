@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Icon } from "../../components/icon.tsx";
-import { formatCount, formatDuration, plural } from "../../format.ts";
+import { formatCount, formatDuration } from "../../format.ts";
 import { route } from "../../router.ts";
 import { serviceColour } from "../../service-colour.ts";
 import type { ServiceEdge, ServiceMap } from "../../../src/model/api.ts";
@@ -13,7 +13,7 @@ import { errorShare, formatRate, formatShare } from "./sort-services.ts";
 /** A line whose calls fail this often is drawn as failing; every error has its number. */
 const FAILING_SHARE = 0.01;
 /** Smaller, nothing can be read: then it scrolls. */
-const MIN_SCALE = 0.6;
+const MIN_SCALE = 0.8;
 
 /**
  * Nodes are links in reading order; lines between them tell calls and errors. All it says stands in the table below, too, except who

@@ -6,12 +6,10 @@ import { toast } from "../../components/toast.tsx";
 import { plural } from "../../format.ts";
 import { formatJson, type JsonNode } from "./json.ts";
 import { type JsonRow, moveInTree, visibleRows } from "./json-rows.ts";
-import { Captured, CutMark, Redacted } from "./parts.tsx";
+import { CutMark, LongText, Redacted } from "./parts.tsx";
 
 /** Lines that are shown at first, and more each time more are asked for. */
 const LINES = 300;
-/** Characters of a string that are shown before it is opened. */
-const LONG_STRING = 400;
 
 const NONE: ReadonlySet<string> = new Set();
 
@@ -163,29 +161,13 @@ function Summary({ node, isOpen }: { node: JsonNode; isOpen: boolean }): JSX.Ele
 }
 
 function Leaf({ node }: { node: JsonNode }): JSX.Element {
-  const [isWhole, setWhole] = useState(false);
   if (node.kind === "object" || node.kind === "array") return <></>;
   if (node.kind !== "string") return <span class={`json-${node.kind}`}>{node.text}</span>;
   if (node.text === "REDACTED") return <Redacted />;
-  const isLong = !isWhole && node.text.length > LONG_STRING + 100;
   return (
     <span class="json-string">
-      "<Captured text={isLong ? node.text.slice(0, LONG_STRING) : node.text} />
-      {!node.isCut && !isLong && '"'}
-      {node.isCut && <CutMark />}
-      {isLong && (
-        <button
-          type="button"
-          class="link-button"
-          tabIndex={-1}
-          onClick={(event) => {
-            event.stopPropagation();
-            setWhole(true);
-          }}
-        >
-          … show all {plural(node.text.length, "character")}
-        </button>
-      )}
+      "<LongText text={node.text} isFocusable={false} />
+      {node.isCut ? <CutMark /> : '"'}
     </span>
   );
 }

@@ -1,7 +1,8 @@
 import type { ComponentChildren, JSX } from "preact";
-import { useId } from "preact/hooks";
+import { useId, useState } from "preact/hooks";
 import { CopyButton } from "../../components/copy.tsx";
 import { Icon, type IconName } from "../../components/icon.tsx";
+import { plural } from "../../format.ts";
 import { isCutText } from "./body.ts";
 
 /** A part of the panel with a heading that the panel's navigation leads to. `tools` stand at the heading's end. */
@@ -39,10 +40,12 @@ export function ClosedSection(props: {
   id: string;
   title: string;
   count?: number;
+  /** It is all there is, and needs no opening. */
+  isOpen?: boolean;
   children: ComponentChildren;
 }): JSX.Element {
   return (
-    <details class="span-section span-closed" id={`span-${props.id}`}>
+    <details class="span-section span-closed" id={`span-${props.id}`} open={props.isOpen}>
       <summary class="span-section-header">
         <Icon name="chevron-right" size={14} />
         <h3>{props.title}</h3>
@@ -96,6 +99,31 @@ export function Captured({ text }: { text: string }): JSX.Element {
         </>
       ))}
       {isCut && <CutMark />}
+    </>
+  );
+}
+
+/** Characters of a long text that are shown before it is opened. */
+const LONG_TEXT = 400;
+
+/** A captured text that shows its beginning, and the rest when asked. */
+export function LongText({ text, isFocusable = true }: { text: string; isFocusable?: boolean }): JSX.Element {
+  const [isWhole, setWhole] = useState(false);
+  if (isWhole || text.length <= LONG_TEXT + 100) return <Captured text={text} />;
+  return (
+    <>
+      <Captured text={text.slice(0, LONG_TEXT)} />
+      <button
+        type="button"
+        class="link-button span-show-all"
+        tabIndex={isFocusable ? undefined : -1}
+        onClick={(event) => {
+          event.stopPropagation();
+          setWhole(true);
+        }}
+      >
+        … show all {plural(text.length, "character")}
+      </button>
     </>
   );
 }

@@ -6,7 +6,7 @@ import { formatDateTime, formatDuration } from "../../format.ts";
 import { type AttributeValue, type Attributes, plainValue, valueText } from "../../../src/model/attributes.ts";
 import { type Instant, SPAN_KINDS, type SpanRecord } from "../../../src/model/span.ts";
 import { toSearch } from "../../route.ts";
-import { ClosedSection, Captured, fact, Facts, HiddenHead, Note } from "./parts.tsx";
+import { ClosedSection, fact, Facts, HiddenHead, LongText, Note } from "./parts.tsx";
 
 /** Longer values find nothing but themselves. */
 const MAX_FILTER_VALUE = 200;
@@ -14,12 +14,15 @@ const MAX_FILTER_VALUE = 200;
 /** Everything as it arrived: attributes, resource, scope and ids. */
 export function RawSections(props: {
   span: SpanRecord;
+  /** Nothing else is shown: the attributes are open from the start. */
+  isAll: boolean;
   onOpenSpan: (traceId: string, spanId: string) => void;
 }): JSX.Element {
-  const { span } = props;
+  const { span, isAll } = props;
+  const count = Object.keys(span.attributes).length;
   return (
     <>
-      <ClosedSection id="attributes" title="Attributes" count={Object.keys(span.attributes).length}>
+      <ClosedSection id="attributes" title="Attributes" count={count} isOpen={isAll && count > 0}>
         <AttributeList label="Attributes" attributes={span.attributes} />
         {span.droppedAttributesCount > 0 && (
           <Note icon="warning">The sender dropped {span.droppedAttributesCount} more: its limit was reached.</Note>
@@ -29,7 +32,7 @@ export function RawSections(props: {
         <AttributeList label="Attributes of the resource" attributes={span.resource.attributes} />
       </ClosedSection>
       <ClosedSection id="record" title="Ids and times">
-        <Record {...props} />
+        <Record span={span} onOpenSpan={props.onOpenSpan} />
       </ClosedSection>
     </>
   );
@@ -83,7 +86,7 @@ function Attribute({ name, value }: { name: string; value: AttributeValue }): JS
       <th scope="row">{name}</th>
       <td>
         <span class={typeof value === "string" ? undefined : "json-number"}>
-          <Captured text={text} />
+          <LongText text={text} />
         </span>
       </td>
       <td class="span-row-tools">
@@ -103,7 +106,7 @@ function Attribute({ name, value }: { name: string; value: AttributeValue }): JS
   );
 }
 
-function Record({ span, onOpenSpan }: Parameters<typeof RawSections>[0]): JSX.Element {
+function Record({ span, onOpenSpan }: Omit<Parameters<typeof RawSections>[0], "isAll">): JSX.Element {
   const { traceId, spanId, parentSpanId, start, durationNanos } = span;
   const id = (value: string): JSX.Element => (
     <span class="span-id">

@@ -42,7 +42,8 @@ export function SpanPanel(props: SpanPanelProps): JSX.Element {
   const { detail, error, isLate } = useSpanDetail(traceId, spanId, attempt);
   const panel = useRef<HTMLElement>(null);
 
-  useShortcut("Escape", "Close the span", onClose, "trace");
+  // Without a label: the trace's own list of keys has it.
+  useShortcut("Escape", "", onClose, "trace");
   useShortcut(
     "y",
     "Copy what matters of the span: statement, request, key, payload",
@@ -188,16 +189,19 @@ function partsOf(detail: SpanDetail, onOpenSpan: SpanPanelProps["onOpenSpan"]): 
       count: events.length,
       content: <EventsSection span={span} events={events} />,
     },
+  ];
+  const telling = parts.filter((part) => part !== false);
+  return [
+    ...telling,
     {
       id: "attributes",
       label: "Attributes",
       count: Object.keys(span.attributes).length,
-      content: <RawSections span={span} onOpenSpan={onOpenSpan} />,
+      content: <RawSections span={span} isAll={telling.length === 0} onOpenSpan={onOpenSpan} />,
     },
     { id: "resource", label: "Resource", content: null },
     { id: "record", label: "Ids and times", content: null },
   ];
-  return parts.filter((part) => part !== false);
 }
 
 const ICONS: Readonly<Record<SpanDetail["category"], IconName>> = {

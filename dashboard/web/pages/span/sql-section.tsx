@@ -56,7 +56,7 @@ export function SqlSection({ detail }: { detail: SpanDetail }): JSX.Element {
           fact("Failed commands", facts.failedCommands, formatCount),
           fact("Transaction", facts.transactionOutcome),
           fact("Prepared statement", facts.statementName),
-          fact("Waited for a connection", facts.poolWaitMillis, (millis) => formatDuration(millis * 1e6)),
+          fact("Wait for the pool", facts.poolWaitMillis, (millis) => formatDuration(millis * 1e6)),
           fact("Database user", facts.user),
         ]}
       />
