@@ -86,10 +86,16 @@ function walk(tree: TraceTree, root: number, emit: (node: number, start: number,
 
 function visit(tree: TraceTree, node: number, start: number, end: number): Visit {
   const children: number[] = [];
-  for (let child = tree.firstChild[node]!; child >= 0; child = tree.nextSibling[child]!)
-    if (tree.isAsynchronous[child] === 0) children.push(child);
-  // Of those that end together the longest was waited for most.
   const clipped = (child: number): number => Math.min(tree.end[child]!, end);
-  children.sort((a, b) => clipped(b) - clipped(a) || tree.start[a]! - tree.start[b]!);
+  let isSorted = true;
+  for (let child = tree.firstChild[node]!; child >= 0; child = tree.nextSibling[child]!) {
+    if (tree.isAsynchronous[child] === 1) continue;
+    const before = children[children.length - 1];
+    if (before !== undefined && clipped(before) >= clipped(child)) isSorted = false;
+    children.push(child);
+  }
+  children.reverse();
+  // One after the other is how children mostly run. Of those that end together the longest was waited for most.
+  if (!isSorted) children.sort((a, b) => clipped(b) - clipped(a) || tree.start[a]! - tree.start[b]!);
   return { node, start, end, tolerance: (end - start) * OVERLAP_TOLERANCE, children, next: 0 };
 }

@@ -7,7 +7,7 @@ export interface TextOptions {
   width: number;
   /** ANSI colours. */
   colour: boolean;
-  /** Lines to print at most; default 200. What is left out is counted in one more. */
+  /** Lines to print at most; default 200. One more counts the spans that are left out. */
   lines?: number;
 }
 
@@ -49,7 +49,8 @@ export function formatTrace(detail: TraceDetail, options: TextOptions): string {
   const { lines, omitted } = toLines(detail, tree, options.lines ?? DEFAULT_LINES);
   const column = Math.max(0, ...lines.map(lengthOfLeft)) + 2;
   const texts = lines.map((line) => formatLine(line, column, options));
-  if (omitted > 0) texts.push(paint({ text: `… ${omitted} more`, style: "dim" }, options.colour));
+  if (omitted > 0)
+    texts.push(paint({ text: `… ${omitted} more ${omitted === 1 ? "span" : "spans"}`, style: "dim" }, options.colour));
   return texts.join("\n");
 }
 
@@ -67,9 +68,12 @@ function toLines(detail: TraceDetail, tree: TraceTree, most: number): { lines: L
   const waiting: Item[] = tree.roots.map((node) => ({ node, branches: "", below: "" })).reverse();
   for (let item = waiting.pop(); item !== undefined; item = waiting.pop()) {
     const { node, fold, below } = item;
+    if (lines.length >= most) {
+      for (const left of fold?.members ?? [node]) omitted += tree.size[left]!;
+      continue;
+    }
     const handling = fold === undefined ? soleHandling(detail, tree, node) : -1;
-    if (lines.length < most) lines.push(toLine(detail, tree, item, handling));
-    else omitted += fold?.members.length ?? 1;
+    lines.push(toLine(detail, tree, item, handling));
     if (fold !== undefined) continue;
 
     const children = childrenOf(tree, node).filter((child) => child !== handling);

@@ -104,8 +104,14 @@ export function buildTree(spans: SpanColumns): TraceTree {
   };
   arrange(tree);
   if (undoSkew(tree, spans)) arrange(tree);
-  tree.startNanos = nodeCount === 0 ? 0 : start.reduce((least, time) => Math.min(least, time), Infinity);
-  tree.endNanos = nodeCount === 0 ? 0 : end.reduce((most, time) => Math.max(most, time), -Infinity);
+  if (nodeCount > 0) {
+    tree.startNanos = Infinity;
+    tree.endNanos = -Infinity;
+  }
+  for (let node = 0; node < nodeCount; node++) {
+    tree.startNanos = Math.min(tree.startNanos, start[node]!);
+    tree.endNanos = Math.max(tree.endNanos, end[node]!);
+  }
   return tree;
 }
 
@@ -125,7 +131,8 @@ export function missingSpanId(tree: TraceTree, spans: SpanColumns, node: number)
 function findParents(spans: SpanColumns): { parents: number[]; repairs: Uint8Array; groups: number } {
   const count = spans.spanId.length;
   const repairs = new Uint8Array(count);
-  const parents: number[] = Array.from({ length: count }, () => -1);
+  const parents: number[] = [];
+  for (let span = 0; span < count; span++) parents.push(-1);
   const byId = new Map<string, number>();
   for (let span = 0; span < count; span++) {
     const id = spans.spanId[span]!;
@@ -205,24 +212,29 @@ function findAsynchronous(spans: SpanColumns, parent: Int32Array, nodeCount: num
 
 /** Children, preorder, depth and size, from `parent` and `start`. */
 function arrange(tree: TraceTree): void {
-  const { nodeCount, parent, firstChild, nextSibling, childCount, order, position, size, depth } = tree;
+  const { nodeCount, parent, firstChild, nextSibling, childCount, order, position, size, depth, start } = tree;
   firstChild.fill(-1);
   nextSibling.fill(-1);
   childCount.fill(0);
   size.fill(1);
-  const byStart = nodesByStart(tree);
   let firstRoot = -1;
-  for (let at = nodeCount - 1; at >= 0; at--) {
-    const node = byStart[at]!;
+  // Spans come in order of start: only few chains are out of order, and sorting everything would take most of the time.
+  const unsorted = new Set<number>();
+  for (let node = nodeCount - 1; node >= 0; node--) {
     const above = parent[node]!;
+    const next = above < 0 ? firstRoot : firstChild[above]!;
+    if (next >= 0 && start[node]! > start[next]!) unsorted.add(above);
+    nextSibling[node] = next;
     if (above < 0) {
-      nextSibling[node] = firstRoot;
       firstRoot = node;
     } else {
-      nextSibling[node] = firstChild[above]!;
       firstChild[above] = node;
       childCount[above]!++;
     }
+  }
+  for (const above of unsorted) {
+    if (above < 0) firstRoot = sortChain(tree, firstRoot);
+    else firstChild[above] = sortChain(tree, firstChild[above]!);
   }
 
   const roots: number[] = [];
@@ -248,12 +260,13 @@ function arrange(tree: TraceTree): void {
   }
 }
 
-function nodesByStart({ nodeCount, start, end }: TraceTree): Int32Array {
-  const nodes = Int32Array.from({ length: nodeCount }, (_, node) => node);
-  // They come in order of start; sorting 100,000 again is most of the work, and rarely needed.
-  let isSorted = true;
-  for (let node = 1; node < nodeCount && isSorted; node++) isSorted = start[node - 1]! <= start[node]!;
-  return isSorted ? nodes : nodes.sort((a, b) => start[a]! - start[b]! || end[b]! - end[a]! || a - b);
+/** Puts a chain of siblings in order of start. Gives its first. */
+function sortChain({ nextSibling, start, end }: TraceTree, first: number): number {
+  const chain: number[] = [];
+  for (let node = first; node >= 0; node = nextSibling[node]!) chain.push(node);
+  chain.sort((a, b) => start[a]! - start[b]! || end[b]! - end[a]! || a - b);
+  for (let at = 0; at < chain.length; at++) nextSibling[chain[at]!] = chain[at + 1] ?? -1;
+  return chain[0] ?? -1;
 }
 
 /** Moves what another clock says to where it can have happened: not before what caused it and, for a server, within the

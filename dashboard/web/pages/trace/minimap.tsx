@@ -5,7 +5,7 @@ import { serviceColourName } from "../../service-colour.ts";
 import { theme, tokenValue } from "../../theme.ts";
 import { toPixels, type Axis } from "./bar.ts";
 import { dragRange } from "./drag-range.ts";
-import { isFailed, serviceOf, type TraceModel } from "./model.ts";
+import { isFailed, type TraceModel } from "./model.ts";
 import { useSize } from "./use-size.ts";
 import type { TraceView } from "./view.ts";
 
@@ -115,9 +115,10 @@ function dragHandle(
 }
 
 const MARGIN = 4;
+const CROSS_PIXELS = 6;
 
-/** Draws each span as a line, top to bottom in the order of the waterfall. Where there are more spans than pixels, a pixel that is
- *  taken is not painted again: 100,000 spans cost what the picture holds. */
+/** Draws each span as a line, top to bottom in the order of the waterfall, and crosses for failures on top. Where there are more
+ *  spans than pixels, what is painted already is not painted again: 100,000 spans cost what the picture holds. */
 function draw(canvas: HTMLCanvasElement, models: readonly TraceModel[], axis: Axis, height: number): void {
   const { width } = axis;
   const ratio = devicePixelRatio;
@@ -130,43 +131,52 @@ function draw(canvas: HTMLCanvasElement, models: readonly TraceModel[], axis: Ax
   context.scale(ratio, ratio);
   const count = models.reduce((sum, { tree }) => sum + tree.nodeCount, 0);
   const room = height - MARGIN * 2;
+  const isCrowded = count > room;
   const thickness = Math.min(4, Math.max(1, (room / count) * 0.7));
-  const colours = new Map<string, string>();
-  const taken = new Int32Array(Math.ceil(height) + 1).fill(-1);
-  const failures: { x: number; y: number }[] = [];
+  const painted = new Uint8Array(Math.ceil(width + 2) * Math.ceil(height + 1));
+  const crosses = new Map<string, { x: number; y: number }>();
   let line = 0;
   for (const model of models) {
     const { tree, offset } = model;
+    const colours = colourTable(model);
     for (let at = 0; at < tree.nodeCount; at++, line++) {
       const node = tree.order[at]!;
       const x = toPixels(axis, tree.start[node]! + offset);
       const end = Math.max(toPixels(axis, tree.end[node]! + offset), x + 1);
-      const y = MARGIN + Math.floor((line / count) * room * 2) / 2;
-      if (isFailed(model, node)) failures.push({ x, y });
-      const row = Math.floor(y);
-      // In order of start mostly: what ends before the latest end of this line of pixels is hidden already.
-      if (thickness === 1 && end <= taken[row]! + 0.5) continue;
-      taken[row] = end;
-      const service = serviceOf(model, node);
-      let colour = colours.get(service);
-      if (colour === undefined) {
-        colour = tokenValue(service === "" ? "--border-strong" : serviceColourName(service));
-        colours.set(service, colour);
+      const exact = MARGIN + (line / count) * room;
+      const y = isCrowded ? Math.floor(exact) : exact;
+      if (isFailed(model, node)) {
+        const place = `${Math.round(x / CROSS_PIXELS)} ${Math.round(y / CROSS_PIXELS)}`;
+        if (!crosses.has(place)) crosses.set(place, { x, y: y + thickness / 2 });
       }
-      context.fillStyle = colour;
+      if (isCrowded) {
+        const row = Math.floor(y) * Math.ceil(width + 2);
+        const first = row + Math.floor(x);
+        const last = row + Math.ceil(end) - 1;
+        if (painted[first] === 1 && painted[last] === 1) continue;
+        painted.fill(1, first, last + 1);
+      }
+      context.fillStyle = colours.get(model.detail.spans.service[node] ?? -1)!;
       context.fillRect(x, y, end - x, thickness);
     }
   }
-  // Failures are crosses, and on top.
   context.strokeStyle = tokenValue("--error");
   context.lineWidth = 1.5;
-  for (const { x, y } of failures.slice(0, 500)) {
+  for (const { x, y } of crosses.values()) {
     const middle = Math.min(Math.max(x, 3), width - 3);
     context.beginPath();
-    context.moveTo(middle - 2.5, y - 2);
-    context.lineTo(middle + 2.5, y + 3);
-    context.moveTo(middle + 2.5, y - 2);
-    context.lineTo(middle - 2.5, y + 3);
+    context.moveTo(middle - 2.5, y - 2.5);
+    context.lineTo(middle + 2.5, y + 2.5);
+    context.moveTo(middle + 2.5, y - 2.5);
+    context.lineTo(middle - 2.5, y + 2.5);
     context.stroke();
   }
+}
+
+/** By index of the service's name; -1 for what has not arrived. */
+function colourTable({ detail }: TraceModel): Map<number, string> {
+  const colours = new Map([[-1, tokenValue("--border-strong")]]);
+  for (const service of new Set(detail.spans.service))
+    colours.set(service, tokenValue(serviceColourName(detail.strings[service]!)));
+  return colours;
 }

@@ -1,4 +1,4 @@
-import { batch, computed, signal, untracked, type ReadonlySignal, type Signal } from "@preact/signals";
+import { batch, computed, signal, type ReadonlySignal, type Signal } from "@preact/signals";
 import { createTimeScale, type TimeScale } from "../../../src/analysis/gaps.ts";
 import type { TraceLink } from "../../../src/model/trace.ts";
 import { api } from "../../api.ts";
@@ -58,7 +58,7 @@ export interface TraceView {
   openSpan(spanId: string): void;
   closeSpan(): void;
   /** Expands what hides it, scrolls to it and, where details are open, shows its own. */
-  reveal(place: Place, options?: { focus?: boolean }): void;
+  reveal(place: Place, options?: { focus?: boolean; pan?: boolean }): void;
   goToMatch(direction: 1 | -1, options?: { focus?: boolean }): void;
   goToFailed(direction: 1 | -1): void;
   followLink(link: TraceLink, follow: boolean): void;
@@ -226,7 +226,7 @@ export function createTraceView(traceId: string): TraceView {
     }
   };
 
-  const reveal = ({ model: of, node }: Place, { focus = true } = {}): void => {
+  const reveal: TraceView["reveal"] = ({ model: of, node }, { focus = true, pan = true } = {}) => {
     batch(() => {
       const opened = new Set(openFolds.peek());
       const expanded = new Set(collapsed.peek());
@@ -246,7 +246,7 @@ export function createTraceView(traceId: string): TraceView {
       const { from, to } = range.peek();
       const at = scale.peek().toDrawn(of.tree.start[node]! + of.offset);
       // Found, but off the side of what is shown.
-      if (isZoomed.peek() && (at < from || at > to))
+      if (pan && isZoomed.peek() && (at < from || at > to))
         setRange({ from: at - (to - from) / 4, to: at + ((to - from) * 3) / 4 });
     });
   };
@@ -296,6 +296,13 @@ export function createTraceView(traceId: string): TraceView {
     loaded.value = new Map(loaded.peek()).set(id, other);
   };
 
+  /** As the address says, zoom included. */
+  const revealFirst = (spanId: string): void => {
+    for (const each of models.peek()) {
+      const node = findSpan(each, spanId);
+      if (node >= 0) reveal({ model: each, node }, { focus: false, pan: false });
+    }
+  };
   let isFirst = true;
   const load = async (abort: AbortSignal): Promise<void> => {
     try {
@@ -309,7 +316,7 @@ export function createTraceView(traceId: string): TraceView {
         if (isFirst && detail.summary.traceId !== traceId)
           navigate(`/trace/${detail.summary.traceId}${location.search}`, { replace: true });
         const { span } = choices.peek();
-        if (isFirst && span !== undefined) untracked(() => openSpan(span));
+        if (isFirst && span !== undefined) revealFirst(span);
       });
       if (isFirst || hasMoved) for (const id of choices.peek().follow) void loadLinked(id);
       isFirst = false;
@@ -319,44 +326,39 @@ export function createTraceView(traceId: string): TraceView {
   };
 
   let stop = new AbortController();
-  let timer: ReturnType<typeof setTimeout> | undefined;
   let isLoading = false;
   let isStale = false;
   /** One request at a time; what changes meanwhile is one more. */
-  const reload = (): void => {
-    if (isLoading) {
-      isStale = true;
-      return;
-    }
-    clearTimeout(timer);
+  const reload = async (): Promise<void> => {
+    isStale = true;
+    if (isLoading) return;
     isLoading = true;
-    isStale = false;
     const { signal: abort } = stop;
-    void load(abort).then(() => {
-      if (abort.aborted) return;
-      timer = setTimeout(() => {
-        isLoading = false;
-        if (isStale) reload();
-      }, RELOAD_MILLIS);
-    });
+    while (isStale && !abort.aborted) {
+      isStale = false;
+      await load(abort);
+      await new Promise((resolve) => setTimeout(resolve, RELOAD_MILLIS));
+    }
+    // Whoever started anew meanwhile has a loop of their own.
+    if (!abort.aborted) isLoading = false;
   };
   const start = (): (() => void) => {
     stop = new AbortController();
     isLoading = false;
-    reload();
+    void reload();
     let isLost = false;
     const stopLive = api.live(
       {},
       {
         traces: (changes) => {
           for (const { traceId: id } of changes) {
-            if (id === traceId || id.startsWith(traceId)) reload();
+            if (id === traceId || id.startsWith(traceId)) void reload();
             else if (choices.peek().follow.includes(id)) void loadLinked(id);
           }
         },
-        cleared: reload,
+        cleared: () => void reload(),
         connection: (state) => {
-          if (state === "open" && isLost) reload();
+          if (state === "open" && isLost) void reload();
           isLost = state === "lost";
         },
       },
@@ -364,7 +366,6 @@ export function createTraceView(traceId: string): TraceView {
     return () => {
       stop.abort();
       stopLive();
-      clearTimeout(timer);
       clearTimeout(settling);
     };
   };
@@ -384,7 +385,7 @@ export function createTraceView(traceId: string): TraceView {
     matchCount,
     failedOf: failed,
     start,
-    reload,
+    reload: () => void reload(),
     change,
     setRange,
     zoomBy,

@@ -174,12 +174,14 @@ function SpanTime({ row, context }: { row: Row; context: RowContext }): JSX.Elem
   }
   const width = bar.to - bar.from;
   const place = placeLabel(bar, axis.width, label);
-  const critical = context.criticalPath ? criticalStretches(axis, row) : [];
-  const busy = busyStretches(axis, row);
+  // What has not arrived did who knows what when.
+  const isKnown = !isMissing(model, node);
+  const critical = isKnown && context.criticalPath ? criticalStretches(axis, row) : [];
+  const busy = isKnown ? busyStretches(axis, row) : [];
   return (
     <>
       <span
-        class="wf-bar"
+        class={isKnown ? "wf-bar" : "wf-bar wf-bar-missing"}
         title={describe(row)}
         style={{
           left: `${bar.from}px`,

@@ -183,6 +183,8 @@ function useWindow(
     return () => element.removeEventListener("scroll", scrolled);
   }, []);
   const first = Math.max(0, Math.min(top, count) - OVERSCAN);
+  // Not measured yet: what would be rendered now would be rendered again at once.
+  if (height === 0) return { first: 0, last: 0 };
   const last = Math.min(count, top + Math.ceil(height / ROW_HEIGHT) + 4 + OVERSCAN);
   return { first, last };
 }
