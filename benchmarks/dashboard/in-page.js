@@ -1,22 +1,24 @@
 // Runs in the page whose times are taken.
 
-/** `paintedAt` is when the first frame with rows of the waterfall had been drawn. */
-Object.assign(globalThis, { paintedAt: undefined, paintMillis, scrollThrough });
-
-(function look() {
-  // The next frame begins after this one was drawn.
-  if (rows().length > 2) requestAnimationFrame(() => (globalThis.paintedAt = performance.now()));
-  else requestAnimationFrame(look);
-})();
+/** When the first frame with rows of the waterfall had been drawn. */
+const painted = new Promise((resolve) => {
+  (function look() {
+    // The next frame begins after this one was drawn.
+    if (rows().length > 2) requestAnimationFrame(() => resolve(performance.now()));
+    else requestAnimationFrame(look);
+  })();
+});
+Object.assign(globalThis, { paintMillis, scrollThrough });
 
 function rows() {
   return document.querySelectorAll('[role="treegrid"] [role="row"]');
 }
 
 /** Milliseconds from the last byte of the answer to that frame. */
-function paintMillis(path) {
+async function paintMillis(path) {
+  const paintedAt = await painted;
   const fetched = performance.getEntriesByType("resource").find(({ name }) => name.endsWith(path));
-  return globalThis.paintedAt - fetched.responseEnd;
+  return paintedAt - fetched.responseEnd;
 }
 
 /** The times between 120 frames, each of which scrolls by ten rows. */

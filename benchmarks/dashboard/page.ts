@@ -25,7 +25,6 @@ export async function measurePage(browser: Browser, dashboard: DashboardProcess,
   const page = await context.newPage();
   await page.addInitScript({ path: join(import.meta.dirname, "in-page.js") });
   await page.goto(`${dashboard.url}/trace/${traceId}`);
-  await page.waitForFunction("paintedAt !== undefined", undefined, { timeout: 120_000 });
   const firstPaintMillis: number = await page.evaluate(`paintMillis("/api/traces/${traceId}")`);
   const frames: number[] = await page.evaluate("scrollThrough()");
   await context.close();
