@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Redis } from "ioredis";
+import { decodeTracesJson } from "../../test/support/otlp-receiver.ts";
 import type { OtlpReceiver, ReceivedSpan } from "../../test/support/otlp-receiver.ts";
+import type { TraceList } from "../../dashboard/src/model/api.ts";
 import { CACHE_HIT, HTTP_RESPONSE_STATUS_CODE } from "../../src/semconv/attributes.ts";
 import { missingFrom } from "./check-trace.ts";
 import { operationName, printTrace, printTraceLine } from "./print-trace.ts";
@@ -9,10 +11,13 @@ import type { PrintOptions } from "./print-trace.ts";
 import { setStage, topics } from "./stage.ts";
 import type { Stage, Topic } from "./stage.ts";
 
+const DASHBOARD_PORT = "9400";
+
 const usage = `npm run demo [-- options]
 
-Starts PostgreSQL, Redis and three small services, each preloaded with Tracekit, sends them requests, and prints the traces
-that arrive. Runs until Ctrl-C, and leaves nothing behind.
+Starts the dashboard, PostgreSQL, Redis and three small services, each preloaded with Tracekit, sends them requests, and
+prints the traces that arrive; the dashboard, on http://localhost:${DASHBOARD_PORT} where that port is free, shows them live. Runs until
+Ctrl-C, and leaves nothing behind.
 
   --once        end after the traces are printed; with exit code 1 and a list of what is missing if they are not whole
   --topic <t>   what carries messages to the notifier: ${topics.join(", ")} (default: redis)
@@ -52,13 +57,21 @@ try {
 }
 
 async function run(): Promise<void> {
-  say("Starting servers and three services:");
-  const stage = await setStage({ port, topic, say, onStarted: (stop) => undo.push(stop), onCrash: fail });
-  const { receiver } = stage;
+  say("Starting the dashboard, servers and three services:");
+  const stage = await setStage({
+    port,
+    // Nobody looks at it when it is over in a moment.
+    dashboardPort: once ? "0" : DASHBOARD_PORT,
+    topic,
+    say,
+    onStarted: (stop) => undo.push(stop),
+    onCrash: fail,
+  });
+  const { receiver, dashboard } = stage;
   const link = await sendTraffic(stage);
   await receiver.waitForSpans(() => problemsOf(stage, link).length === 0, 15_000).catch(() => {});
 
-  const problems = problemsOf(stage, link);
+  const problems = [...problemsOf(stage, link), ...(await problemsOfDashboard(stage, link))];
   const main = mainTrace(receiver.spans);
   if (main.length > 0) show(`\n${printTrace(main, printing())}\n`);
   for (const trace of requestsIn(receiver.spans)) {
@@ -73,7 +86,8 @@ async function run(): Promise<void> {
 
   isUp = true;
   say(
-    `\nSend requests of your own; their traces appear here. Ctrl-C ends everything.
+    `\n${dashboard.url} shows them in the browser.
+Send requests of your own; their traces appear there and here. Ctrl-C ends everything.
   curl -i ${stage.url}/shorten -H 'authorization: Bearer ${USER}.${SECRET}' -H 'content-type: application/json' \\
     -d '{"url": "${TARGET}"}'
   curl -i ${stage.url}/${link.id}\n`,
@@ -112,7 +126,7 @@ async function sendTraffic({ url, redisUrl }: Stage): Promise<{ id: string; url:
 
 function problemsOf({ receiver, headersAtMixpanel }: Stage, link: { id: string; url: string }): string[] {
   const { spans, requests } = receiver;
-  const problems = missingFrom(mainTrace(spans), { ...link, user: USER, topic });
+  const problems = problemsOfTrace(mainTrace(spans), link);
   const roots = requestsIn(spans).length;
   if (roots !== REQUESTS) problems.push(`${roots} of ${REQUESTS} requests have a trace`);
   for (const hit of [true, false]) {
@@ -125,6 +139,35 @@ function problemsOf({ receiver, headersAtMixpanel }: Stage, link: { id: string; 
     problems.push("the user's id was sent to a third party");
   }
   return [...problems, ...requests.flatMap(({ problem }) => (problem === undefined ? [] : [`OTLP: ${problem}`]))];
+}
+
+/** What the dashboard gives back must be whole, too. It gets everything a moment later than the receiver. */
+async function problemsOfDashboard(
+  { receiver, dashboard }: Stage,
+  link: { id: string; url: string },
+): Promise<string[]> {
+  const wanted = requestsIn(receiver.spans).flatMap(([root]) => root?.traceId ?? []);
+  const main = mainTrace(receiver.spans)[0]?.traceId;
+  for (let triesLeft = 20; ; triesLeft--) {
+    const list = (await (await fetch(`${dashboard.url}/api/traces?limit=100`)).json()) as TraceList;
+    const listed = new Set(list.traces.map(({ traceId }) => traceId));
+    const exported = main === undefined ? undefined : await fetch(`${dashboard.url}/api/export?trace=${main}`);
+    const spans = exported?.ok ? decodeTracesJson(await exported.text()) : [];
+    const problems = [
+      ...dashboard.problems,
+      ...wanted.filter((id) => !listed.has(id)).map((id) => `the dashboard: trace ${id} is missing`),
+      // What did not arrive anywhere is said once.
+      ...(problemsOfTrace(mainTrace(receiver.spans), link).length === 0
+        ? problemsOfTrace(spans, link).map((problem) => `the dashboard: ${problem}`)
+        : []),
+    ];
+    if (problems.length === 0 || triesLeft === 0) return problems;
+    await sleep(250);
+  }
+}
+
+function problemsOfTrace(trace: readonly ReceivedSpan[], link: { id: string; url: string }): string[] {
+  return missingFrom(trace, { ...link, user: USER, topic });
 }
 
 /** Traces that began with a request to the url service, oldest first. */

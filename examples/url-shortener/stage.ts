@@ -9,9 +9,9 @@ import { startPostgres } from "../../test/services/postgres.ts";
 import { startRabbitmq } from "../../test/services/rabbitmq.ts";
 import { startRedis } from "../../test/services/redis.ts";
 import type { Service as Server } from "../../test/services/service.ts";
-import { ensureBuilt, repositoryRoot } from "../../test/support/built.ts";
+import { ensureBuilt, ensureDashboardBuilt, repositoryRoot } from "../../test/support/built.ts";
 import { startOtlpReceiver } from "../../test/support/otlp-receiver.ts";
-import type { OtlpReceiver } from "../../test/support/otlp-receiver.ts";
+import type { OtlpReceiver, ReceivedRequest } from "../../test/support/otlp-receiver.ts";
 import { cleanEnvironment, signalGroup, spawnTracked } from "../../test/support/started.ts";
 
 /** Everything that runs: the three services, and around them what they need. */
@@ -19,9 +19,17 @@ export interface Stage {
   /** Base URL of the url service. */
   url: string;
   redisUrl: string;
+  /** Checks every byte the services send, and hands it on to the dashboard as it came. */
   receiver: OtlpReceiver;
+  dashboard: Dashboard;
   /** Headers of the requests that reached the third party. */
   headersAtMixpanel: Array<NodeJS.Dict<string | string[]>>;
+}
+
+export interface Dashboard {
+  url: string;
+  /** What it refused; none when all is well. */
+  problems: string[];
 }
 
 /** What carries messages to the notifier. */
@@ -39,6 +47,8 @@ const BROKERS = {
 export interface StageOptions {
   /** Of the url service; "0" is any free one. */
   port: string;
+  /** Of the dashboard, where it is free; "0" is any free one. */
+  dashboardPort: string;
   topic: Topic;
   say(line: string): void;
   /** Is given what to undo as things start; to be called last first. Nothing of it rejects. */
@@ -48,7 +58,8 @@ export interface StageOptions {
 }
 
 /** Rejects, saying what to do, when something cannot be started. */
-export async function setStage({ port, topic, say, onStarted, onCrash }: StageOptions): Promise<Stage> {
+export async function setStage(options: StageOptions): Promise<Stage> {
+  const { port, topic, say, onStarted, onCrash } = options;
   const step = async <T>(
     title: string,
     start: () => Promise<T>,
@@ -62,8 +73,8 @@ export async function setStage({ port, topic, say, onStarted, onCrash }: StageOp
   };
   const startService = (name: string, env: Record<string, string>): Promise<string> => {
     const command = `OTEL_SERVICE_NAME=${name} node --import @tracekit/auto ${name}.js`;
-    const start = (): Promise<Service> => runService(name, env, say, onCrash);
-    return step(command, start, (service) => service.stop()).then((service) => service.port);
+    const start = (): Promise<Running> => runService(name, env, say, onCrash);
+    return step(command, start, (service) => service.stop()).then((service) => service.result);
   };
 
   const onProgress = (message: string): void => say(`    ${message}`);
@@ -75,7 +86,14 @@ export async function setStage({ port, topic, say, onStarted, onCrash }: StageOp
     step("Redis", () => startRedis({ onProgress }), stop),
     topic === "redis" ? undefined : step(BROKERS[topic].title, () => BROKERS[topic].start({ onProgress }), stop),
     step("build of @tracekit/auto", () => ensureBuilt()),
+    step("build of @tracekit/dashboard", () => ensureDashboardBuilt()),
   ]);
+  const dashboard = await step(
+    "tracekit dashboard --memory",
+    () => startDashboard(options),
+    (started) => started.stop(),
+  );
+  receiver.respond = (request) => void forward(request, dashboard);
   const mixpanel = await startMixpanel();
   onStarted(mixpanel.stop);
   const databases = await createDatabases(postgres.url, ["url", "analytics"]);
@@ -108,6 +126,7 @@ export async function setStage({ port, topic, say, onStarted, onCrash }: StageOp
     url: `http://127.0.0.1:${urlPort}`,
     redisUrl: redis.url,
     receiver,
+    dashboard,
     headersAtMixpanel: mixpanel.headers,
   };
 }
@@ -121,28 +140,86 @@ function linkPackage(): void {
   symlinkSync(relative(dirname(link), repositoryRoot), link, "junction");
 }
 
-interface Service {
-  /** "" when it serves none. */
-  port: string;
+/** A dashboard that keeps nothing, on its port or, where that is taken, on another one. */
+async function startDashboard({ dashboardPort, say, onCrash }: StageOptions): Promise<Dashboard & Running> {
+  const start = (port: string): Promise<Running> =>
+    startProcess({
+      name: "the dashboard",
+      args: [join(repositoryRoot, "dashboard/dist/cli.js"), "dashboard", "--memory", "--port", port],
+      env: {},
+      isReady: /^ {2}page +(?<result>http:\S+)$/m,
+      say,
+      onCrash,
+    });
+  const running = await start(dashboardPort).catch((error: Error) => {
+    if (dashboardPort === "0" || !/is taken|runs already/.test(error.message)) throw error;
+    say(`    Port ${dashboardPort} is taken: the dashboard gets another one.`);
+    return start("0");
+  });
+  return { ...running, url: running.result, problems: [] };
+}
+
+/** Sends on what came, byte by byte. */
+async function forward(
+  { path, headers, rawBody }: ReceivedRequest,
+  { url, problems }: Pick<Dashboard, "url" | "problems">,
+): Promise<void> {
+  const names = ["content-type", "content-encoding"] as const;
+  const sent = names.flatMap((name): Array<[string, string]> => (headers[name] ? [[name, headers[name]]] : []));
+  try {
+    const response = await fetch(url + path, { method: "POST", headers: sent, body: new Uint8Array(rawBody) });
+    const body = await response.text();
+    if (!response.ok) problems.push(`the dashboard answered ${response.status}: ${body}`);
+  } catch (error) {
+    problems.push(`the dashboard could not be reached: ${(error as Error).message}`);
+  }
+}
+
+interface Running {
+  /** What it said when it was ready: a port, an address, or nothing. */
+  result: string;
   stop(): Promise<void>;
 }
 
-/** Resolves once the service says that it is ready. */
 function runService(
   name: string,
   env: Record<string, string>,
   say: StageOptions["say"],
   onCrash: StageOptions["onCrash"],
-): Promise<Service> {
+): Promise<Running> {
   // For the test that an incomplete trace is noticed.
   const preload = process.env["TRACEKIT_DEMO_UNTRACED"] === name ? [] : ["--import", "@tracekit/auto"];
-  const child = spawnTracked(process.execPath, [...preload, `${name}.js`], {
+  return startProcess({
+    name: `${name}.js`,
+    args: [...preload, `${name}.js`],
+    env: { OTEL_SERVICE_NAME: name, ...env },
+    isReady: /^(?:listening (?<result>\d+)|subscribed)$/m,
+    say: (line) => say(`    ${name}: ${line}`),
+    onCrash,
+  });
+}
+
+interface Runnable {
+  name: string;
+  args: string[];
+  env: Record<string, string>;
+  /** Matches its output once it is ready; the group `result` is what it has to say. */
+  isReady: RegExp;
+  /** Is given its own messages about tracing. */
+  say: StageOptions["say"];
+  onCrash: StageOptions["onCrash"];
+}
+
+/** Resolves once the process says that it is ready. */
+function startProcess({ name, args, env, isReady, say, onCrash }: Runnable): Promise<Running> {
+  const child = spawnTracked(process.execPath, args, {
     cwd: import.meta.dirname,
-    env: { ...cleanEnvironment(), OTEL_SERVICE_NAME: name, ...env },
+    env: { ...cleanEnvironment(), ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let output = "";
   let isWanted = true;
+  let wasReady = false;
   const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
   const stop = async (): Promise<void> => {
     isWanted = false;
@@ -154,15 +231,17 @@ function runService(
 
   return new Promise((resolve, reject) => {
     const fail = (why: string): void => {
-      const error = new Error(explain(`${name}.js ${why}`, env["PORT"], output));
+      const error = new Error(explain(`${name} ${why}`, env["PORT"], output));
       reject(error);
-      if (isWanted) onCrash(error);
+      if (isWanted && wasReady) onCrash(error);
     };
     const read = (text: string): void => {
       output = (output + text).slice(-10_000);
-      for (const line of text.split("\n")) if (line.startsWith("tracekit: ")) say(`    ${name}: ${line}`);
-      const ready = /^(?:listening (?<port>\d+)|subscribed)$/m.exec(output);
-      if (ready) resolve({ port: ready.groups?.["port"] ?? "", stop });
+      for (const line of text.split("\n")) if (line.startsWith("tracekit: ")) say(line);
+      const ready = isReady.exec(output);
+      if (ready === null) return;
+      wasReady = true;
+      resolve({ result: ready.groups?.["result"] ?? "", stop });
     };
     child.stdout?.setEncoding("utf8").on("data", read);
     child.stderr?.setEncoding("utf8").on("data", read);
@@ -172,7 +251,8 @@ function runService(
 }
 
 function explain(what: string, port: string | undefined, output: string): string {
-  if (/EADDRINUSE/.test(output)) return `Port ${port} is in use. Choose another one: npm run demo -- --port 3999`;
+  if (port !== undefined && /EADDRINUSE/.test(output))
+    return `Port ${port} is in use. Choose another one: npm run demo -- --port 3999`;
   return `${what}\n${output}`;
 }
 

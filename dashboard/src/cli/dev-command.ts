@@ -130,7 +130,7 @@ class NotStarted extends Failure {
  * or a page uses it, and nobody's last spans may be lost because the first `dev` of several ended.
  */
 function startInBackground(port: number, given: Given, { file }: Program): Promise<string> {
-  const options = ["dashboard", "--until-unused", "--port", String(port)];
+  const options = ["dashboard", "--until-unused", "--quiet", "--port", String(port)];
   for (const { name, value } of [...storeOptions, editorOption]) {
     if (!given.has(name)) continue;
     const text = given.text(name);
