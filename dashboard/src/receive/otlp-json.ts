@@ -248,8 +248,9 @@ function toValue(sent: unknown, depth: number): AttributeValue {
   if (double !== undefined && double !== null) return toDouble(double);
   const array = value.arrayValue ?? value.array_value;
   if (array !== undefined && array !== null) {
+    const inside = deeper(depth);
     const values = objectOf(array, "AnyValue.arrayValue").values;
-    return listOf(values, "ArrayValue.values").map((inner) => toValue(inner, deeper(depth)));
+    return listOf(values, "ArrayValue.values").map((inner) => toValue(inner, inside));
   }
   const map = value.kvlistValue ?? value.kvlist_value;
   if (map !== undefined && map !== null) {

@@ -1,6 +1,6 @@
 import type { SpanRecord } from "../model/span.ts";
 import { addJaegerTraces } from "./jaeger.ts";
-import { type Json, parseJson } from "./json.ts";
+import { type Json, parseJson, show } from "./json.ts";
 import { MalformedPayload } from "./malformed-payload.ts";
 import { addResourceSpans } from "./otlp-json.ts";
 import { createReading, type Reading } from "./reading.ts";
@@ -85,14 +85,12 @@ function addDocument(reading: Reading, document: unknown): Import["format"] | "n
       addZipkinSpans(reading, spans);
       return "zipkin";
     }
-    throw unknownShape(
-      `a list of ${spans[0] === null || typeof spans[0] !== "object" ? typeof spans[0] : keysOf(spans[0])}`,
-    );
+    throw unknownShape(`a list of ${describe(spans[0])}`);
   }
-  if (document === null || typeof document !== "object") throw unknownShape(`a ${typeof document}`);
-  const root = document as Json;
+  if (!isObject(document)) throw unknownShape(describe(document));
+  const root = document;
   // Jaeger's `/api/v3` wraps what it answers.
-  const otlp = (isObject(root.result) ? root.result : root) as Json;
+  const otlp = isObject(root.result) ? root.result : root;
   const resourceSpans = otlp.resourceSpans ?? otlp.resource_spans;
   if (resourceSpans !== undefined) {
     addResourceSpans(reading, resourceSpans);
@@ -108,7 +106,7 @@ function addDocument(reading: Reading, document: unknown): Import["format"] | "n
     addJaegerTraces(reading, root.data);
     return "jaeger";
   }
-  throw unknownShape(keysOf(root));
+  throw unknownShape(describe(root));
 }
 
 function isObject(value: unknown): value is Json {
@@ -123,7 +121,8 @@ function isZipkinSpan(value: unknown): boolean {
   return isObject(value) && "traceId" in value && "id" in value;
 }
 
-function keysOf(value: object): string {
+function describe(value: unknown): string {
+  if (!isObject(value)) return show(value);
   const keys = Object.keys(value);
   if (keys.length === 0) return "an object without keys";
   const shown = keys.slice(0, 5).map((key) => JSON.stringify(key.slice(0, 40)));
