@@ -90,7 +90,8 @@ export interface TraceDetail {
 }
 
 export interface StackFrame {
-  /** As the sender wrote it: a path, or a `file:` or `node:` URL. */
+  /** As the sender wrote it: a path, or a `file:` or `node:` URL. Where a source map beside it leads to a file of this machine,
+   *  that one's path, line and column. */
   file: string;
   line: number;
   column: number;

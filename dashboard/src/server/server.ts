@@ -128,7 +128,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, contex
     }
     const failure = toHttpError(error);
     if (isReceiver) counts.refuse(`${request.url}: ${failure.message}`);
-    refuse(response, failure);
+    refuse(request, response, failure);
   } finally {
     linger(request, response, limits.lingerMillis);
   }
@@ -204,13 +204,23 @@ function pageRoutes(assets: Assets): Route[] {
   }));
 }
 
-function refuse(response: ServerResponse, { code, status, message, headers }: HttpError): void {
+function refuse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { code, status, message, headers }: HttpError,
+): void {
   if (response.headersSent) {
     // What was begun cannot be taken back; a body that ends early is at least noticed.
     response.destroy();
     return;
   }
-  sendJson(response, { error: { code, message } }, status, headers);
+  if (!/^text\/html\b/.test(request.headers.accept ?? "")) {
+    sendJson(response, { error: { code, message } }, status, headers);
+    return;
+  }
+  // Somebody reads it in a browser.
+  response.writeHead(status, { ...headers, "cache-control": "no-store", "content-type": "text/plain; charset=utf-8" });
+  response.end(message);
 }
 
 /** Reads and drops what a refused request still sends, for a while: a connection closed on a sender loses it the answer. */

@@ -3,7 +3,7 @@ import type { SpanRecord } from "../model/span.ts";
 import type { SpanDetail, StackFrame, StackTrace } from "../model/trace.ts";
 import type { StoredSpan } from "../store/store.ts";
 import { editorUrls } from "./editors.ts";
-import { SourceReader, toLocalPath } from "./source-lines.ts";
+import { SourceReader, toLocalPath, type SourcePlace } from "./source-lines.ts";
 import { describeStatement } from "./sql-statement.ts";
 import { parseFrames, parseHead } from "./stack-trace.ts";
 
@@ -28,10 +28,16 @@ export function createSpanDetails({
 
   const frameOf = async (frame: StackFrame, sources: SourceReader): Promise<StackFrame> => {
     const path = toLocalPath(frame.file);
-    const source = path === undefined ? undefined : await sources.around(path, frame.line);
-    if (path === undefined || source === undefined) return frame;
-    const url = editorUrl?.(path, frame.line, frame.column);
-    return url === undefined ? { ...frame, source } : { ...frame, source, editorUrl: url };
+    if (path === undefined) return frame;
+    const sent: SourcePlace = { path, line: frame.line, column: frame.column };
+    // Libraries come with maps, and mostly without what those lead to.
+    const origin = frame.isLibrary ? undefined : await sources.origin(sent);
+    const { line, column, ...place } = origin ?? sent;
+    const source = await sources.around(place.path, line);
+    if (source === undefined) return frame;
+    const url = editorUrl?.(place.path, line, column);
+    const shown = origin === undefined ? frame : { ...frame, file: place.path, line, column };
+    return url === undefined ? { ...shown, source } : { ...shown, source, editorUrl: url };
   };
 
   const stackOf = async (attributes: Attributes, sources: SourceReader): Promise<StackTrace> => {

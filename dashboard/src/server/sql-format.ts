@@ -4,6 +4,7 @@ import { tokenizeSql, type SqlToken } from "./sql-tokens.ts";
 /** The formatter takes 30 ms for 1000 characters, and the square of the depth of parentheses. */
 const MAX_CHARS = 4000;
 const MAX_DEPTH = 30;
+const MAX_LINE_CHARS = 100;
 
 /** Operators every dialect has; what is rarer would be torn apart. */
 const COMMON_OPERATORS = new Set("= < > <= >= <> != + - * / || :: :".split(" "));
@@ -47,7 +48,29 @@ export async function formatSql(
       return kind === "comment" ? laidOut.slice(from, to) : text.slice(start, end);
     }),
   );
-  return { text: formatted, tokens: tokenizeSql(formatted, dialect).tokens };
+  const compact = joinShortClauses(formatted, tokenizeSql(formatted, dialect).tokens);
+  return { text: compact, tokens: tokenizeSql(compact, dialect).tokens };
+}
+
+/** `FROM` and its one table need no two lines. */
+function joinShortClauses(text: string, tokens: readonly SqlToken[]): string {
+  // A line break inside of these is theirs, and one after a comment ends it.
+  if (tokens.some(({ kind, start, end }) => kind === "comment" || text.slice(start, end).includes("\n"))) return text;
+  const lines = text.split("\n");
+  const indentOf = (line: string | undefined): number => (line === undefined ? -1 : line.search(/\S|$/));
+  const joined: string[] = [];
+  for (let index = 0; index < lines.length; index++) {
+    const line = lines[index] as string;
+    const next = lines[index + 1];
+    const isAlone = indentOf(next) > indentOf(line) && indentOf(lines[index + 2]) <= indentOf(line);
+    const isClause = /^\s*[A-Za-z][A-Za-z ]*$/.test(line);
+    const whole = `${line} ${next?.trimStart()}`;
+    if (isAlone && isClause && whole.length <= MAX_LINE_CHARS) {
+      joined.push(whole);
+      index++;
+    } else joined.push(line);
+  }
+  return joined.join("\n");
 }
 
 /** `text` with each token replaced. */

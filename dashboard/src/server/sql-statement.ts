@@ -130,8 +130,9 @@ function incompleteness({ bound, leftOut, sentPositions }: Bindings, attributes:
     const omitted = attributes[OMITTED_PARAMETERS];
     if (typeof omitted === "number" && omitted > 0)
       return `${omitted} of the values ${omitted === 1 ? "was" : "were"} not sent: there are too many, or they are too long.`;
-    if (missing.length === bound.length) return "The values were not sent.";
     const first = missing[0]?.place;
+    if (missing.length === bound.length)
+      return first === "?" ? "The sender left out literals or values." : "The values were not sent.";
     return /^(?:\?|%s)/.test(first ?? "")
       ? `${countOf(bound.length, "place")}, but ${countOf(bound.length - missing.length, "value")}: the sender left out literals or values.`
       : `The value of ${first} was not sent.`;

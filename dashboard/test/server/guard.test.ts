@@ -251,6 +251,13 @@ describe("with a token", () => {
     expect([rebound.status, rebound.headers["set-cookie"]]).toEqual([403, undefined]);
   });
 
+  test("people are told in words how to get in", async () => {
+    const port = await start({ token: TOKEN });
+    const { status, text, headers } = await send(port, "/", { headers: { accept: "text/html,*/*" } });
+    expect([status, headers["content-type"]]).toEqual([401, "text/plain; charset=utf-8"]);
+    expect(text).toMatch(/^The token is missing or wrong: open the address/);
+  });
+
   test("a cookie sends no spans", async () => {
     const port = await start({ token: TOKEN });
     const opened = await send(port, `/?token=${TOKEN}`);

@@ -141,8 +141,8 @@ describe("the API", () => {
     const { json } = await send(port, "/api/traces/4bf92f35/spans/00f067aa0ba902b7");
     expect(json.sql).toEqual({
       text: "SELECT $1",
-      formatted: "SELECT\n  $1",
-      runnable: "SELECT\n  'it''s'",
+      formatted: "SELECT $1",
+      runnable: "SELECT 'it''s'",
       parameters: [{ name: "$1", value: "it's" }],
     });
     expect(json.span.name).toBe("POST /shorten");

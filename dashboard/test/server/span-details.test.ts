@@ -155,6 +155,38 @@ describe("source lines", () => {
   });
 });
 
+describe("a compiled file", () => {
+  const map = { version: 3, sources: ["../src/written.ts"], names: [], mappings: "AAAA;AACA;AAEA" };
+  const compiled = (): string => join(folder, "dist", "app.js");
+  beforeAll(() => {
+    mkdirSync(join(folder, "dist"));
+    mkdirSync(join(folder, "src"));
+    writeFileSync(compiled(), "one();\ntwo();\nthree();\n");
+    writeFileSync(join(folder, "src", "written.ts"), "one()\ntwo()\n// why\nthree()\n");
+  });
+
+  test("shows what was written, where its map leads to a file that is here", async () => {
+    writeFileSync(`${compiled()}.map`, JSON.stringify(map));
+    const [frame] = await framesOf(`E\n    at a (${compiled()}:3:1)`);
+    const written = join(folder, "src", "written.ts");
+    expect(frame).toMatchObject({ file: written, line: 4, column: 1, source: { firstLine: 1 } });
+    expect(frame?.editorUrl).toBe(`vscode://file${pathToFileURL(written).pathname}:4:1`);
+  });
+
+  test.each([
+    ["leads to nothing", JSON.stringify({ ...map, sources: ["../src/gone.ts"] })],
+    ["leads to another kind of file", JSON.stringify({ ...map, sources: ["/etc/passwd"] })],
+    ["leads to another scheme", JSON.stringify({ ...map, sources: ["webpack://app/a.ts"] })],
+    ["is none", "{"],
+    ["says nothing", "{}"],
+    ["says nonsense", JSON.stringify({ ...map, mappings: 1 })],
+  ])("shows itself when its map %s", async (_, text) => {
+    writeFileSync(`${compiled()}.map`, text);
+    const [frame] = await framesOf(`E\n    at a (${compiled()}:3:1)`);
+    expect(frame).toMatchObject({ file: compiled(), line: 3, source: { lines: ["one();", "two();", "three();", ""] } });
+  });
+});
+
 describe("the editor", () => {
   const urlBy = async (editor: string): Promise<string | undefined> =>
     (await framesOf(`E\n    at a (${join(folder, "app.ts")}:10:3)`, { editor }))[0]?.editorUrl;

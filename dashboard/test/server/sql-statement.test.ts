@@ -41,7 +41,13 @@ describe("which spans have a statement", () => {
 describe("a formatted statement", () => {
   test("has its clauses on lines of their own", async () => {
     const { formatted } = await describeSql("postgresql", "SELECT a, b FROM t WHERE a = $1 AND b->>'x' = $2 LIMIT $3");
-    expect(formatted).toBe("SELECT\n  a,\n  b\nFROM\n  t\nWHERE\n  a = $1\n  AND b ->> 'x' = $2\nLIMIT\n  $3");
+    expect(formatted).toBe("SELECT\n  a,\n  b\nFROM t\nWHERE\n  a = $1\n  AND b ->> 'x' = $2\nLIMIT $3");
+  });
+
+  test("keeps the ends of its comments, and line breaks inside of strings", async () => {
+    const { formatted } = await describeSql("postgresql", "SELECT a -- all\nFROM t WHERE b = 'x\n  y' AND c = 1");
+    expect(formatted).toMatch(/-- all\n/);
+    expect(formatted).toContain("'x\n  y'");
   });
 
   test.each([
