@@ -54,7 +54,8 @@ export function userOf(attributes: Attributes): string | null {
 
 function describeCache(span: SpanRecord, system: string): SpanDescription {
   const { attributes: read } = span;
-  const key = text(read["cache.key"]);
+  const keys = read["cache.key"];
+  const key = Array.isArray(keys) ? keys.map(text).join(", ") : text(keys);
   const hit = read["cache.hit"];
   const isHit = hit === true || hit === "true";
   const outcome = hit === undefined ? "" : isHit ? "hit" : "miss";
