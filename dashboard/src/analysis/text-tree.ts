@@ -1,5 +1,6 @@
 import type { TraceDetail } from "../model/trace.ts";
 import { foldSiblings, type Fold } from "./fold.ts";
+import { shortDetail } from "./short-detail.ts";
 import { buildTree, childrenOf, missingSpanId, REPAIR, type TraceTree } from "./trace-tree.ts";
 
 export interface TextOptions {
@@ -134,8 +135,8 @@ function toLine(detail: TraceDetail, tree: TraceTree, { node, fold, branches }: 
   }
   if (parent < 0 && node === tree.roots[0]) details.push(...outcome(summary));
   for (const span of [node, handling]) {
-    const text = span < 0 ? "" : textOf(spans.detail, span);
-    if (text !== "" && text !== textOf(spans.name, span)) details.push({ text, style: "dim", long: true });
+    const text = span < 0 ? "" : shortDetail(textOf(spans.name, span), textOf(spans.detail, span));
+    if (text !== "") details.push({ text, style: "dim", long: true });
   }
   if (spans.statusCode[node] === FAILED || (handling >= 0 && spans.statusCode[handling] === FAILED))
     details.push({ text: "✗ failed", style: "red" });

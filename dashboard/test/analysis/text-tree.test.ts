@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { shortDetail } from "../../src/analysis/short-detail.ts";
 import { formatTrace } from "../../src/analysis/text-tree.ts";
 import { KIND, makeTrace, repetitiveTrace, shortenTrace } from "../support/trace-fixture.ts";
 
@@ -61,4 +62,16 @@ test("a chain 20,000 deep is printed up to the limit", () => {
   }));
   const lines = formatTrace(makeTrace(chain), { width: 80, colour: false, lines: 3 }).split("\n");
   expect(lines).toEqual(["call (1ms)", "└─ call (1ms)", "   └─ call (1ms)", "… 19997 more spans"]);
+});
+
+test.each([
+  ["POST /shorten", "/shorten", ""],
+  ["publish url-events", "url-events", ""],
+  ["SET", "set url:x7k9m2", "url:x7k9m2"],
+  ["GET", "get user:1 miss", "user:1 miss"],
+  ["GET /:id", "/jbl3ts", "/jbl3ts"],
+  ["SELECT urls", "SELECT url FROM urls", "SELECT url FROM urls"],
+  ["auth.verify", "", ""],
+])("beside the name %s the detail %j says %j", (name, detail, shown) => {
+  expect(shortDetail(name, detail)).toBe(shown);
 });

@@ -44,7 +44,7 @@ export function FlameView({ view, model }: { view: TraceView; model: TraceModel 
   const open = (index: number): void => {
     const frame = graph.frames[index];
     const spanId = frame === undefined ? undefined : model.detail.spans.spanId[frame.longest];
-    if (spanId !== undefined) view.openSpan(spanId);
+    if (spanId !== undefined) view.openSpan(model.traceId, spanId);
   };
   const shown = graph.frames[current];
   const bySelf = useMemo(() => tableOf(graph, labels), [graph, labels]);

@@ -1,6 +1,7 @@
 import { criticalPath, type CriticalPath } from "../../../src/analysis/critical-path.ts";
 import { foldSiblings, type Folds } from "../../../src/analysis/fold.ts";
 import { selfTimes } from "../../../src/analysis/self-time.ts";
+import { shortDetail } from "../../../src/analysis/short-detail.ts";
 import { buildTree, missingSpanId, REPAIR, type TraceTree } from "../../../src/analysis/trace-tree.ts";
 import type { Instant, LogRecord } from "../../../src/model/span.ts";
 import type { Category, TraceDetail, TraceLink } from "../../../src/model/trace.ts";
@@ -69,10 +70,9 @@ export function serviceOf({ detail }: TraceModel, node: number): string {
   return detail.strings[detail.spans.service[node] ?? -1] ?? "";
 }
 
-/** `""` where it says no more than the name. */
+/** What tells most, without what the name says already; `""` where there is nothing more. */
 export function detailOf(model: TraceModel, node: number): string {
-  const text = model.detail.strings[model.detail.spans.detail[node] ?? -1] ?? "";
-  return text === nameOf(model, node) ? "" : text;
+  return shortDetail(nameOf(model, node), model.detail.strings[model.detail.spans.detail[node] ?? -1] ?? "");
 }
 
 export function categoryOf({ detail }: TraceModel, node: number): Category {

@@ -4,7 +4,7 @@ import { ApiFailure } from "../../api.ts";
 import { Icon } from "../../components/icon.tsx";
 import { EmptyState, ErrorState, Loading } from "../../components/states.tsx";
 import { useShortcut } from "../../keyboard.tsx";
-import { listHref, navigate, route } from "../../router.ts";
+import { listHref } from "../../router.ts";
 import { SpanPanel } from "../span/span-panel.tsx";
 import { FlameView } from "./flame-view.tsx";
 import { Minimap } from "./minimap.tsx";
@@ -52,11 +52,6 @@ function TraceBody({ view }: { view: TraceView }): JSX.Element {
     // Back to where it was opened from.
     if (shown === "waterfall") view.focusRow(view.focusIndex.peek());
   };
-  const openSpan = (traceId: string, spanId: string): void => {
-    view.openSpan(spanId);
-    // It is in a trace that is not shown here.
-    if (route.peek().params.get("span") !== spanId) navigate(`/trace/${traceId}?span=${spanId}`);
-  };
   return (
     <div class="trace-body" ref={body}>
       <section class="trace-main" aria-label="Spans of the trace">
@@ -86,7 +81,7 @@ function TraceBody({ view }: { view: TraceView }): JSX.Element {
             spanId={span}
             traceStart={model.detail.start}
             onClose={close}
-            onOpenSpan={openSpan}
+            onOpenSpan={view.openSpan}
           />
         </aside>
       )}

@@ -2,6 +2,7 @@ import { batch, computed, signal, type ReadonlySignal, type Signal } from "@prea
 import { createTimeScale, type TimeScale } from "../../../src/analysis/gaps.ts";
 import type { TraceLink } from "../../../src/model/trace.ts";
 import { api } from "../../api.ts";
+import { follow as followServer } from "../../live.ts";
 import { navigate, route, setParams } from "../../router.ts";
 import { formatZoom, readChoices, type Choices } from "./address.ts";
 import { createModel, findSpan, idOf, spanIdOf, type TraceModel } from "./model.ts";
@@ -55,7 +56,8 @@ export interface TraceView {
   collapseAll(): void;
   /** Opens the details of a row's span; a fold and a link open in place. */
   open(row: Row): void;
-  openSpan(spanId: string): void;
+  /** Of a trace that is not shown, on a page of its own. */
+  openSpan(traceId: string, spanId: string): void;
   closeSpan(): void;
   /** Expands what hides it, scrolls to it and, where details are open, shows its own. */
   reveal(place: Place, options?: { focus?: boolean; pan?: boolean }): void;
@@ -261,16 +263,17 @@ export function createTraceView(traceId: string): TraceView {
     if (place !== undefined) reveal(place);
   };
 
-  const openSpan = (spanId: string): void => {
-    for (const each of models.peek()) {
-      const node = findSpan(each, spanId);
-      if (node < 0) continue;
-      batch(() => {
-        change({ span: spanId, of: each === model.peek() ? null : each.traceId });
-        reveal({ model: each, node }, { focus: false });
-      });
+  const openSpan = (of: string, spanId: string): void => {
+    const shown = models.peek().find((each) => each.traceId === of);
+    const node = shown === undefined ? -1 : findSpan(shown, spanId);
+    if (shown === undefined || node < 0) {
+      navigate(`/trace/${of}?span=${spanId}`);
       return;
     }
+    batch(() => {
+      change({ span: spanId, of: shown === model.peek() ? null : of });
+      reveal({ model: shown, node }, { focus: false });
+    });
   };
   const open = (row: Row): void => {
     if (row.type === "span") showDetails(row, true);
@@ -346,8 +349,8 @@ export function createTraceView(traceId: string): TraceView {
     stop = new AbortController();
     isLoading = false;
     void reload();
-    let isLost = false;
-    const stopLive = api.live(
+    let isFirstStream = true;
+    const unfollow = followServer(
       {},
       {
         traces: (changes) => {
@@ -357,15 +360,16 @@ export function createTraceView(traceId: string): TraceView {
           }
         },
         cleared: () => void reload(),
-        connection: (state) => {
-          if (state === "open" && isLost) void reload();
-          isLost = state === "lost";
+        // Something may have been missed while there was no stream.
+        opened: () => {
+          if (!isFirstStream) void reload();
+          isFirstStream = false;
         },
       },
     );
     return () => {
       stop.abort();
-      stopLive();
+      unfollow();
       clearTimeout(settling);
     };
   };
