@@ -1,5 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { parseFilter } from "../../src/model/filter.ts";
 import type { RequestStats, ServiceEdge, ServiceNode } from "../../src/model/api.ts";
+import { tracesHref } from "../../web/pages/services/traces-href.ts";
+import { parseRange, rangeStart } from "../../web/pages/services/range.ts";
 import { layOutMap, MAP_SIZES, type MapLayout } from "../../web/pages/services/map-layout.ts";
 import {
   errorShare,
@@ -147,4 +150,19 @@ describe("table", () => {
     ]);
     expect(errorShare({ count: 0, errorCount: 0 })).toBe(0);
   });
+});
+
+test("a node leads to its traces of the same time, in words the filter understands", () => {
+  const of = (type: ServiceNode["type"], name: string, range: string): string => {
+    const query = tracesHref({ ...node("x"), type, name }, range).slice(2);
+    expect(parseFilter(new URLSearchParams(query)).problems).toEqual([]);
+    return decodeURIComponent(query);
+  };
+  expect(of("service", "url", "15m")).toBe("service=url&since=-15m");
+  expect(of("database", "postgresql/app/x", "all")).toBe("attr=db.system.name=postgresql&attr=db.namespace=app/x");
+  expect(of("cache", "redis", "1h")).toBe("attr=db.system.name=redis&since=-1h");
+  expect(of("topic", "orders", "all")).toBe("attr=messaging.destination.name=orders");
+  expect(of("host", "api.example:443", "all")).toBe("attr=server.address=api.example");
+  expect([parseRange("5m"), parseRange("nonsense"), parseRange(null)]).toEqual(["5m", "1h", "1h"]);
+  expect([rangeStart("5m"), rangeStart("all")]).toEqual([-300_000, undefined]);
 });

@@ -2,6 +2,9 @@ import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";
 import type { Attributes } from "../../src/model/attributes.ts";
 import type { SpanEvent, SpanRecord } from "../../src/model/span.ts";
+import type { SpanDetail } from "../../src/model/trace.ts";
+import { nanosBetween, severityName, severityTone } from "../../web/pages/span/instants.ts";
+import { mainTextOf } from "../../web/pages/span/main-text.ts";
 import { quote, toCurl } from "../../web/pages/span/curl.ts";
 import { readHttpExchange, reasonPhrase } from "../../web/pages/span/http-exchange.ts";
 import { readNetworkPhases } from "../../web/pages/span/network-phases.ts";
@@ -11,7 +14,7 @@ import {
   readMessageFacts,
   readRpcFacts,
 } from "../../web/pages/span/operation-facts.ts";
-import { groupFrames, packageOf, packagesOf, shortFile } from "../../web/pages/span/stack-groups.ts";
+import { causesOf, groupFrames, packageOf, packagesOf, shortFile } from "../../web/pages/span/stack-groups.ts";
 
 function span(attributes: Attributes, more: Partial<SpanRecord> = {}): SpanRecord {
   return {
@@ -275,4 +278,49 @@ test("frames of libraries come in groups with the names of their packages", () =
   expect(packageOf("C:\\app\\node_modules\\pg\\x.js")).toBe("pg");
   expect(shortFile("file:///home/me/projects/shop/src/routes/cart.ts")).toBe("…/src/routes/cart.ts");
   expect(shortFile("/a/node_modules/pg/lib/x.js")).toBe("pg/lib/x.js");
+});
+
+test("causes are found as Node and Java print them", () => {
+  const raw =
+    "Error: outer\n    at a (b.js:1:2) {\n  [cause]: TypeError: inner\n      at c (d.js:3:4)\n}\nCaused by: java.io.IOException: gone\n";
+  expect(causesOf(raw)).toEqual(["TypeError: inner", "java.io.IOException: gone"]);
+  expect(causesOf("Error: no cause: here\n  at f (x.js:1:1)")).toEqual([]);
+});
+
+test("times between moments are exact to the nanosecond, also backwards", () => {
+  const from = { unixMicros: 1_764_000_000_000_000, nanos: 900 };
+  expect(nanosBetween(from, { unixMicros: 1_764_000_000_000_001, nanos: 100 })).toBe(200);
+  expect(nanosBetween(from, { unixMicros: 1_763_999_999_999_999, nanos: 900 })).toBe(-1000);
+});
+
+test("a log without a word for its severity has one by its number", () => {
+  expect([1, 5, 9, 13, 17, 24, 0].map((number) => severityName("", number))).toEqual([
+    "TRACE",
+    "DEBUG",
+    "INFO",
+    "WARN",
+    "ERROR",
+    "FATAL",
+    "LOG",
+  ]);
+  expect(severityName("warning", 13)).toBe("WARNING");
+  expect([severityTone("", 13), severityTone("", 17), severityTone("critical", 0), severityTone("info", 9)]).toEqual([
+    "warn",
+    "error",
+    "error",
+    "plain",
+  ]);
+});
+
+test("what is copied of a span is what tells most of it", () => {
+  const of = (category: SpanDetail["category"], attributes: Attributes, more: Partial<SpanDetail> = {}) =>
+    mainTextOf({ span: span(attributes), category, logs: [], stacks: [], linkedFrom: [], linksTo: [], ...more }).text;
+  const sql = { text: "SELECT $1", formatted: "SELECT\n  $1", parameters: [] };
+  expect(of("database", {}, { sql: { ...sql, runnable: "SELECT\n  1" } })).toBe("SELECT\n  1");
+  expect(of("database", {}, { sql })).toBe("SELECT\n  $1");
+  expect(of("cache", { "cache.key": ["a", "b"], "db.query.text": "MGET a b" })).toBe("a\nb");
+  expect(of("messaging", { "tracekit.messaging.body.content": "{}" })).toBe("{}");
+  expect(of("http", { "http.request.method": "GET", "url.full": "http://h/" })).toBe("curl http://h/");
+  expect(of("internal", {}, { stacks: [{ type: "E", message: "", frames: [], raw: "E\n at f" }] })).toBe("E\n at f");
+  expect(of("internal", {})).toBe("GET");
 });

@@ -112,6 +112,19 @@ describe("tree", () => {
     expect(new Set(rows.map(({ id }) => id)).size).toBe(2);
   });
 
+  test("JSON in a string opens like any other, and stays a string to whoever copies it", () => {
+    const node = toJsonNode({ Message: '{"id":[1]}', text: "{no json", list: "[]" });
+    const { rows } = visibleRows(node, NONE, 100);
+    expect(rows.map(({ path, isOpen }) => [path, isOpen])).toEqual([
+      ["Message", true],
+      ["Message.id", true],
+      ["Message.id[0]", undefined],
+      ["text", undefined],
+      ["list", undefined],
+    ]);
+    expect(rows[0]?.node).toMatchObject({ kind: "string" });
+  });
+
   test("arrows move, open and close as in any tree", () => {
     const { rows } = visibleRows(tree, NONE, 100);
     const id = (path: string): string => rows.find((row) => row.path === path)!.id;

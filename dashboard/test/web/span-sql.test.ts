@@ -78,9 +78,9 @@ test("the pieces together are the text, whatever it is", () => {
   }
 });
 
-test("a statement of a megabyte is read in one go, even when nothing in it is closed", () => {
+test("a long statement is read in one go, even when nothing in it is closed", () => {
   for (const part of ["'", "/*", "$a$", "a ", "((", '"x', "E'\\"]) {
-    const sql = part.repeat(200_000 / part.length);
+    const sql = part.repeat(60_000 / part.length);
     expect(
       tokenizeSql(sql)
         .map(({ text }) => text)

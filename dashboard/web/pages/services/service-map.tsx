@@ -6,9 +6,10 @@ import { route } from "../../router.ts";
 import { serviceColour } from "../../service-colour.ts";
 import type { ServiceEdge, ServiceMap } from "../../../src/model/api.ts";
 import { layOutMap, MAP_SIZES, type PlacedEdge, type PlacedNode } from "./map-layout.ts";
-import { NODE_TYPES, tracesHref } from "./node-types.ts";
+import { NODE_TYPES } from "./node-types.ts";
 import { parseRange } from "./range.ts";
 import { errorShare, formatRate, formatShare } from "./sort-services.ts";
+import { tracesHref } from "./traces-href.ts";
 
 /** A line whose calls fail this often is drawn as failing; every error has its number. */
 const FAILING_SHARE = 0.01;

@@ -4,7 +4,7 @@ import { ServiceName } from "../../components/service-name.tsx";
 import { formatCount, formatDuration } from "../../format.ts";
 import { route, setParams } from "../../router.ts";
 import type { ServiceNode } from "../../../src/model/api.ts";
-import { NODE_TYPES, tracesHref } from "./node-types.ts";
+import { NODE_TYPES } from "./node-types.ts";
 import { parseRange } from "./range.ts";
 import {
   type Column,
@@ -18,6 +18,7 @@ import {
   parseSorting,
   sortServices,
 } from "./sort-services.ts";
+import { tracesHref } from "./traces-href.ts";
 
 const TITLES: Readonly<Record<Column, { title: string; hint?: string }>> = {
   name: { title: "Name" },

@@ -5,7 +5,7 @@ import { Segmented } from "../../components/segmented.tsx";
 import { formatBytes } from "../../format.ts";
 import { type Body, parseBody } from "./body.ts";
 import { JsonView } from "./json-view.tsx";
-import { Captured, CodeBox, NameValueTable, Note } from "./parts.tsx";
+import { Captured, CodeBox, LongText, NameValueTable, Note } from "./parts.tsx";
 
 /** A body or payload, as what it is: tree, form or text, and as it was captured. */
 export function BodyView(props: {
@@ -70,7 +70,7 @@ function ReadBody({ label, body }: { label: string; body: Body }): JSX.Element {
 function RawBody({ label, body }: { label: string; body: Body }): JSX.Element {
   return (
     <CodeBox label={label} class="span-code-plain">
-      <Captured text={body.text} />
+      <LongText text={body.text} limit={50_000} />
     </CodeBox>
   );
 }

@@ -37,7 +37,7 @@ export function HttpSection({ span, exchange }: { span: SpanRecord; exchange: Ht
           items={[
             fact("Route", exchange.route, (route) => <code>{route}</code>),
             exchange.isServer && fact("Client", exchange.clientAddress),
-            exchange.isServer && exchange.peer !== exchange.clientAddress && fact("Peer", exchange.peer),
+            exchange.isServer && !isSameHost(exchange) && fact("Peer", exchange.peer),
             !exchange.isServer && fact("Server", exchange.peer),
             fact("User agent", exchange.userAgent),
             fact("Protocol", exchange.protocol, (version) => `HTTP/${version}`),
@@ -62,6 +62,11 @@ export function HttpSection({ span, exchange }: { span: SpanRecord; exchange: Ht
       </Section>
     </>
   );
+}
+
+/** The connection came from the client itself: only a proxy in between is worth a line. */
+function isSameHost({ clientAddress, peer }: HttpExchange): boolean {
+  return clientAddress !== undefined && peer?.replace(/:\d+$/, "").replace(/^\[|\]$/g, "") === clientAddress;
 }
 
 function Status({ exchange: { status, isAborted, isStreaming } }: { exchange: HttpExchange }): JSX.Element {

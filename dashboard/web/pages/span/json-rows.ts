@@ -1,4 +1,4 @@
-import type { JsonNode } from "./json.ts";
+import { type JsonNode, unfold } from "./json.ts";
 
 /** A line of a tree that is shown. */
 export interface JsonRow {
@@ -58,9 +58,10 @@ export function visibleRows(
         siblings: parent.entries.length,
       };
       rows.push(row);
-      if ((node.kind === "object" || node.kind === "array") && node.entries.length > 0) {
-        row.isOpen = startsOpen(level, node.entries.length) !== toggled.has(id);
-        if (row.isOpen) visit(node, keys, path);
+      const inner = unfold(node);
+      if ((inner.kind === "object" || inner.kind === "array") && inner.entries.length > 0) {
+        row.isOpen = startsOpen(level, inner.entries.length) !== toggled.has(id);
+        if (row.isOpen) visit(inner, keys, path);
       }
     }
   };

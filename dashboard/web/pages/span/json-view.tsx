@@ -4,7 +4,7 @@ import { copyText } from "../../components/copy.tsx";
 import { Icon } from "../../components/icon.tsx";
 import { toast } from "../../components/toast.tsx";
 import { plural } from "../../format.ts";
-import { formatJson, type JsonNode } from "./json.ts";
+import { formatJson, type JsonNode, unfold } from "./json.ts";
 import { type JsonRow, moveInTree, visibleRows } from "./json-rows.ts";
 import { CutMark, LongText, Redacted } from "./parts.tsx";
 
@@ -94,7 +94,7 @@ export function JsonView({ label, root }: { label: string; root: JsonNode }): JS
 function Row(props: { row: JsonRow; isCurrent: boolean; onFocus: () => void; onToggle: () => void }): JSX.Element {
   const { row } = props;
   const { node } = row;
-  const isContainer = node.kind === "object" || node.kind === "array";
+  const inner = unfold(node);
   return (
     <div
       class="json-row"
@@ -116,7 +116,11 @@ function Row(props: { row: JsonRow; isCurrent: boolean; onFocus: () => void; onT
       <span class="json-text">
         <span class={row.isItem ? "json-index" : "json-key"}>{row.key}</span>
         <span class="json-colon">: </span>
-        {isContainer ? <Summary node={node} isOpen={row.isOpen === true} /> : <Leaf node={node} />}
+        {inner.kind === "object" || inner.kind === "array" ? (
+          <Summary node={inner} isOpen={row.isOpen === true} isInString={inner !== node} />
+        ) : (
+          <Leaf node={node} />
+        )}
       </span>
       <span class="json-tools">
         <CopySmall title="Copy the value (c)" onClick={() => void copyFrom(row, "value")} icon="copy" />
@@ -145,7 +149,8 @@ function CopySmall(props: { title: string; icon: "copy" | "code"; onClick: () =>
 }
 
 /** What a closed object or array holds; open ones show it below. */
-function Summary({ node, isOpen }: { node: JsonNode; isOpen: boolean }): JSX.Element {
+function Summary(props: { node: JsonNode; isOpen: boolean; isInString: boolean }): JSX.Element {
+  const { node, isOpen, isInString } = props;
   if (node.kind !== "object" && node.kind !== "array") return <></>;
   const { length } = node.entries;
   const [open, close] = node.kind === "object" ? ["{", "}"] : ["[", "]"];
@@ -154,7 +159,11 @@ function Summary({ node, isOpen }: { node: JsonNode; isOpen: boolean }): JSX.Ele
   return (
     <span class="json-mark">
       {!isOpen && `${open}…${close}`}
-      <span class="json-count"> {count}</span>
+      <span class="json-count">
+        {" "}
+        {count}
+        {isInString && ", JSON in a string"}
+      </span>
       {node.isCut && <CutMark />}
     </span>
   );

@@ -142,6 +142,19 @@ export function parseJson(text: string): ParsedJson | undefined {
   return { root, isCut: isCut || end < text.length };
 }
 
+const unfolded = new WeakMap<JsonNode, JsonNode>();
+
+/** The tree inside a string that is JSON itself, as messages in messages and values of caches are; other nodes as they are. */
+export function unfold(node: JsonNode): JsonNode {
+  if (node.kind !== "string" || !/^\s*[[{]/.test(node.text)) return node;
+  let inner = unfolded.get(node);
+  if (inner === undefined) {
+    inner = parseJson(node.text)?.root ?? node;
+    unfolded.set(node, inner);
+  }
+  return inner;
+}
+
 /** A plain value (`plainValue`) as a tree. */
 export function toJsonNode(value: unknown): JsonNode {
   if (typeof value === "string") return { kind: "string", text: value, isCut: false };

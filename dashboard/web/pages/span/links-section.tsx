@@ -20,6 +20,7 @@ export function LinksSection(props: {
             icon="arrow-left"
             word={span.kind === 5 ? "Follows from" : "Links to"}
             link={link}
+            isHere={link.traceId === span.traceId}
             attributes={Object.entries(link.attributes).map(([key, value]) => `${key}=${valueText(value)}`)}
             onOpenSpan={props.onOpenSpan}
           />
@@ -30,6 +31,7 @@ export function LinksSection(props: {
             icon="arrow-right"
             word={span.kind === 4 ? "Continues in" : "Linked from"}
             link={link}
+            isHere={link.traceId === span.traceId}
             attributes={[]}
             onOpenSpan={props.onOpenSpan}
           />
@@ -43,6 +45,7 @@ function LinkItem(props: {
   icon: IconName;
   word: string;
   link: { traceId: string; spanId: string; operation?: string; service?: string };
+  isHere: boolean;
   attributes: readonly string[];
   onOpenSpan: (traceId: string, spanId: string) => void;
 }): JSX.Element {
@@ -62,7 +65,7 @@ function LinkItem(props: {
             props.onOpenSpan(traceId, spanId);
           }}
         >
-          {operation ?? "a span that has not arrived"}
+          {props.isHere ? "a span of this trace" : (operation ?? "a span that has not arrived")}
         </a>
         {service !== undefined && <ServiceName service={service} />}
         <span class="link-ids" title={`trace ${traceId}, span ${spanId}`}>

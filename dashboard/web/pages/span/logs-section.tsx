@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
-import { useMemo } from "preact/hooks";
-import { formatDateTime, formatDuration } from "../../format.ts";
+import { useMemo, useState } from "preact/hooks";
+import { formatCount, formatDateTime, formatDuration } from "../../format.ts";
 import type { Attributes } from "../../../src/model/attributes.ts";
 import { plainValue } from "../../../src/model/attributes.ts";
 import type { Instant, LogRecord, SpanEvent, SpanRecord } from "../../../src/model/span.ts";
@@ -9,12 +9,16 @@ import { parseJson, toJsonNode } from "./json.ts";
 import { JsonView } from "./json-view.tsx";
 import { Captured, Section } from "./parts.tsx";
 
+/** Logs and events that are shown at first, and more each time more are asked for. */
+const AT_ONCE = 100;
+
 /** What the application logged while the span was current, each with its distance from the span's start. */
 export function LogsSection({ span, logs }: { span: SpanRecord; logs: readonly LogRecord[] }): JSX.Element {
+  const [shown, setShown] = useState(AT_ONCE);
   return (
     <Section id="logs" title="Logs" icon="logs" note={logs.length}>
       <ol class="moments">
-        {logs.map((log, index) => {
+        {logs.slice(0, shown).map((log, index) => {
           const tone = severityTone(log.severityText, log.severityNumber);
           return (
             <li key={index} class={`moment moment-${tone}`}>
@@ -30,6 +34,7 @@ export function LogsSection({ span, logs }: { span: SpanRecord; logs: readonly L
           );
         })}
       </ol>
+      <More count={logs.length - shown} onMore={() => setShown(shown + AT_ONCE)} />
     </Section>
   );
 }
@@ -46,10 +51,11 @@ function LogBody({ body }: { body: string }): JSX.Element {
 
 /** Events other than exceptions, which have a section of their own. */
 export function EventsSection({ span, events }: { span: SpanRecord; events: readonly SpanEvent[] }): JSX.Element {
+  const [shown, setShown] = useState(AT_ONCE);
   return (
     <Section id="events" title="Events" icon="clock" note={events.length}>
       <ol class="moments">
-        {events.map((event, index) => (
+        {events.slice(0, shown).map((event, index) => (
           <li key={index} class="moment">
             <Offset from={span.start} time={event.time} />
             <div class="moment-body moment-wide">
@@ -59,7 +65,17 @@ export function EventsSection({ span, events }: { span: SpanRecord; events: read
           </li>
         ))}
       </ol>
+      <More count={events.length - shown} onMore={() => setShown(shown + AT_ONCE)} />
     </Section>
+  );
+}
+
+function More({ count, onMore }: { count: number; onMore: () => void }): JSX.Element | null {
+  if (count <= 0) return null;
+  return (
+    <button type="button" class="link-button" onClick={onMore}>
+      Show more: {formatCount(count)} further
+    </button>
   );
 }
 

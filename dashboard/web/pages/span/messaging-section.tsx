@@ -58,7 +58,7 @@ function items(facts: MessageFacts): Parameters<typeof Facts>[0]["items"] {
     template !== destination && fact("Pattern", template),
     fact("Key", facts.key),
     fact("Conversation", facts.conversationId),
-    fact("Time in the queue", facts.queueMillis, (millis) => formatDuration(millis * 1e6)),
+    fact("Queue time", facts.queueMillis, (millis) => formatDuration(millis * 1e6)),
     facts.attempt !== undefined && [
       "Attempt",
       <span class={facts.attempt > 1 ? "span-warned" : undefined}>

@@ -103,16 +103,14 @@ export function Captured({ text }: { text: string }): JSX.Element {
   );
 }
 
-/** Characters of a long text that are shown before it is opened. */
-const LONG_TEXT = 400;
-
-/** A captured text that shows its beginning, and the rest when asked. */
-export function LongText({ text, isFocusable = true }: { text: string; isFocusable?: boolean }): JSX.Element {
+/** A captured text that shows its beginning, 400 characters unless said otherwise, and the rest when asked. */
+export function LongText(props: { text: string; limit?: number; isFocusable?: boolean }): JSX.Element {
+  const { text, limit = 400, isFocusable = true } = props;
   const [isWhole, setWhole] = useState(false);
-  if (isWhole || text.length <= LONG_TEXT + 100) return <Captured text={text} />;
+  if (isWhole || text.length <= limit * 1.25) return <Captured text={text} />;
   return (
     <>
-      <Captured text={text.slice(0, LONG_TEXT)} />
+      <Captured text={text.slice(0, limit)} />
       <button
         type="button"
         class="link-button span-show-all"

@@ -267,8 +267,11 @@ function Header(props: SpanPanelProps & { detail: SpanDetail; parts: readonly Pa
 
 /** Scrolls to a section and gives it the focus; a closed one opens. */
 function goTo(from: HTMLElement, id: string): void {
-  const section = from.closest(".span-panel")?.querySelector<HTMLElement>(`#span-${id}`);
-  if (section === undefined || section === null) return;
+  const panel = from.closest<HTMLElement>(".span-panel");
+  const section = panel?.querySelector<HTMLElement>(`#span-${id}`) ?? undefined;
+  if (panel === null || section === undefined) return;
+  // How high the sticky header is depends on the name and the error in it.
+  panel.style.scrollPaddingTop = `${from.closest("header")?.offsetHeight ?? 0}px`;
   if (section instanceof HTMLDetailsElement) section.open = true;
   section.scrollIntoView({ block: "start" });
   section.querySelector<HTMLElement>("summary, h3")?.focus({ preventScroll: true });
