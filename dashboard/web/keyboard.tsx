@@ -34,8 +34,8 @@ export function enableSingleKeys(enabled: boolean): void {
   }
 }
 
-/** Does `action` when the keys are pressed while the component is shown and the page is the scope's. Not while typing (Escape
- *  with a modifier aside), not below an open dialog, not when the event was already handled. The latest registered wins.
+/** Does `action` when the keys are pressed while the component is shown and the page is the scope's. Not while typing,
+ *  not below an open dialog, not when the event was already handled. The latest registered wins.
  *  The browser's own action is prevented. An empty label keeps it out of the `?` list. */
 export function useShortcut(
   keys: string,
@@ -67,6 +67,7 @@ export function startKeyboard(): void {
     if (!withModifier && !singleKeys.value && event.key.length === 1) return;
     if (document.querySelector("dialog:modal") !== null) return;
     // Enter and the space bar on a control are the control's own.
+    if (isMovingWithin(target, event.key)) return;
     if (
       (event.key === "Enter" || event.key === " ") &&
       target.closest("button, a, summary, select, [role=menuitem]") !== null
@@ -105,6 +106,15 @@ function isTyping(element: HTMLElement): boolean {
   if (element.isContentEditable || element instanceof HTMLTextAreaElement || element instanceof HTMLSelectElement)
     return true;
   return element instanceof HTMLInputElement && !["checkbox", "radio", "button", "range"].includes(element.type);
+}
+
+/** Arrows choose among radio buttons and move sliders. */
+function isMovingWithin(element: HTMLElement, key: string): boolean {
+  return (
+    element instanceof HTMLInputElement &&
+    (element.type === "radio" || element.type === "range") &&
+    /^(?:Arrow|Home|End|Page)/.test(key)
+  );
 }
 
 function rememberedSingleKeys(): boolean {

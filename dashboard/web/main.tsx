@@ -1,4 +1,5 @@
 import { render, type JSX } from "preact";
+import { useEffect } from "preact/hooks";
 import { AppHeader } from "./components/app-header.tsx";
 import { ImportDrop } from "./components/import-drop.tsx";
 import { ShortcutsDialog } from "./components/shortcuts-dialog.tsx";
@@ -33,12 +34,22 @@ function Page(): JSX.Element {
   if (page === "traces") return <TracesPage />;
   if (page === "trace") return <TracePage key={traceId} traceId={traceId} />;
   if (page === "services") return <ServicesPage />;
+  return <NoSuchPage />;
+}
+
+function NoSuchPage(): JSX.Element {
+  useEffect(() => {
+    document.title = "No such page – Tracekit";
+  }, []);
   return (
-    <EmptyState title="There is no such page" icon="search">
-      <p>
-        Go to <a href={listHref.value}>the list of traces</a>.
-      </p>
-    </EmptyState>
+    <>
+      <h1 class="visually-hidden">No such page</h1>
+      <EmptyState title="There is no such page" icon="search">
+        <p>
+          Go to <a href={listHref.value}>the list of traces</a>.
+        </p>
+      </EmptyState>
+    </>
   );
 }
 

@@ -36,14 +36,14 @@ export function Dialog(props: {
       }}
     >
       <div class="dialog-content">
-        <header class="dialog-header">
+        <div class="dialog-header">
           <h2 id={titleId}>{props.title}</h2>
           <button type="button" class="icon-button" aria-label="Close" onClick={props.onClose}>
             <Icon name="close" />
           </button>
-        </header>
+        </div>
         <div class="dialog-body">{props.children}</div>
-        {props.footer !== undefined && <footer class="dialog-footer">{props.footer}</footer>}
+        {props.footer !== undefined && <div class="dialog-footer">{props.footer}</div>}
       </div>
     </dialog>
   );

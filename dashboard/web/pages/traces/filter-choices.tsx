@@ -10,6 +10,7 @@ import { SuggestField } from "../../components/suggest-field.tsx";
 import { formatCount } from "../../format.ts";
 import { OPERATOR_TEXT, spanText } from "./filter-chips.ts";
 import { parsed, setFilter } from "./trace-list.ts";
+import { httpStatusText } from "./trace-status.ts";
 
 const NO_FACETS: Facets = { services: [], operations: [], statuses: [], users: [], attributeKeys: [] };
 
@@ -155,7 +156,7 @@ export function StatusChoice(): JSX.Element {
     value,
     label,
   }));
-  known.push(...codes.map(({ value, count }) => ({ value, label: value, count })));
+  known.push(...codes.map(({ value, count }) => ({ value, label: httpStatusText(Number(value)), count })));
   if (!known.some(({ value }) => value === current)) known.push({ value: current, label: current });
   return (
     <fieldset class="choice check-list" aria-label="Status of the request">

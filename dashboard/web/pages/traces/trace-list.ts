@@ -12,6 +12,8 @@ const FIRST_PAGE = 200;
 const NEXT_PAGE = 1000;
 /** A list that was left alone keeps at most this many; beyond, it starts again with the first page. */
 const MAX_UNREAD_ROWS = 20_000;
+/** What waits beyond is asked for anew when it is to be shown. */
+const MAX_WAITING = 10_000;
 /** How many a grouped list loads by itself. */
 const GROUPED_ROWS = 5000;
 
@@ -210,7 +212,10 @@ function arrive(traces: readonly TraceSummary[]): void {
 function hold(traces: readonly TraceSummary[]): void {
   if (traces.length === 0) return;
   const held = new Map(waitingSignal.peek());
-  for (const trace of traces) held.set(trace.traceId, trace);
+  for (const trace of traces) {
+    if (held.size < MAX_WAITING || held.has(trace.traceId)) held.set(trace.traceId, trace);
+    else missedSome = true;
+  }
   waitingSignal.value = held;
 }
 

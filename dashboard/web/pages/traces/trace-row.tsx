@@ -18,6 +18,8 @@ interface Place {
   index: number;
   /** Whether Tab leads to it. */
   isEntry: boolean;
+  /** Whether it is where keys move from. */
+  isActive: boolean;
 }
 
 export function traceHref(traceId: string): string {
@@ -29,6 +31,7 @@ export function TraceRow({
   trace,
   index,
   isEntry,
+  isActive,
   barNanos,
   grouped,
 }: Place & {
@@ -47,6 +50,7 @@ export function TraceRow({
       aria-level={grouped === undefined ? undefined : 2}
       aria-posinset={grouped?.place}
       aria-setsize={grouped?.of}
+      aria-selected={isActive}
       tabIndex={isEntry ? 0 : -1}
       style={{ transform: `translateY(${index * ROW_HEIGHT}px)` }}
       onFocus={() => (activeId.value = trace.traceId)}
@@ -96,6 +100,7 @@ export function GroupRow({
   group,
   index,
   isEntry,
+  isActive,
   barNanos,
   isExpanded,
   onToggle,
@@ -117,6 +122,7 @@ export function GroupRow({
       aria-rowindex={index + 2}
       aria-level={1}
       aria-expanded={isExpanded}
+      aria-selected={isActive}
       tabIndex={isEntry ? 0 : -1}
       style={{ transform: `translateY(${index * ROW_HEIGHT}px)` }}
       onFocus={() => (activeId.value = group.key)}

@@ -70,6 +70,11 @@ export function traceStatus(trace: TraceSummary, nowMillis: number): TraceStatus
 export function statusText({ hasRoot, httpStatusCode: code, statusCode }: TraceSummary): string {
   if (!hasRoot) return "No root";
   if (code === undefined) return statusCode === 2 ? "Error" : "OK";
+  return httpStatusText(code);
+}
+
+/** `404 Not Found`, or the bare code where it has no well-known reason. */
+export function httpStatusText(code: number): string {
   const reason = REASONS[code];
   return reason === undefined ? String(code) : `${code} ${reason}`;
 }

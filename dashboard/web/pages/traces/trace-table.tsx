@@ -17,6 +17,7 @@ import {
   isPaused,
   leftAt,
   loadMore,
+  reload,
   rows,
   setReading,
   showWaiting,
@@ -73,7 +74,7 @@ const COLUMNS = [
   ["duration", "Duration"],
   ["user", "User"],
   ["queries", "Queries"],
-  ["cache", "Cache hits"],
+  ["cache", "Cache"],
   ["errors", "Errors"],
   ["spans", "Spans"],
 ] as const;
@@ -96,6 +97,13 @@ function toggleGroup(key: string): void {
   expanded.value = next;
 }
 
+/** A moment later, as the row may only then be drawn. */
+function focusRow(key: string | undefined): void {
+  requestAnimationFrame(() => {
+    if (key !== undefined) document.getElementById(rowId(key))?.focus({ preventScroll: true });
+  });
+}
+
 /** The traces that are listed: only rows in view are in the document, and the one with the focus. */
 export function TraceTable(): JSX.Element {
   const scroller = useRef<HTMLDivElement>(null);
@@ -113,14 +121,12 @@ export function TraceTable(): JSX.Element {
     const resized = new ResizeObserver(look);
     resized.observe(element);
     look();
-    return () => {
-      resized.disconnect();
-      setReading(false);
-    };
+    // Back from a trace: on with the row that led there. The list stays as it is meanwhile, so it is where it was.
+    if (activeId.peek() !== undefined) focusRow(activeId.peek());
+    return () => resized.disconnect();
   }, []);
 
   useLayoutEffect(() => {
-    // What is being read includes the row that was reached by keyboard.
     updateReading();
     if (hasMore.value && failure.value === undefined && end >= count - 20) void loadMore();
   });
@@ -128,13 +134,16 @@ export function TraceTable(): JSX.Element {
   const updateReading = (): void => {
     const element = scroller.current;
     if (element === null) return;
-    const hasFocus = element.contains(document.activeElement) && activeIndex > 0;
-    setReading(element.scrollTop > 0 || hasFocus);
+    // Who moves by keys reads too, even in the first row.
+    const inRow = element.contains(document.activeElement) && document.activeElement?.getAttribute("role") === "row";
+    // Not asked of the element: that would lay the page out once more for every row that comes into view.
+    setReading(leftAt.scrollTop > 0 || inRow);
   };
 
   const moveTo = (index: number): void => {
-    const target = Math.max(0, Math.min(count - 1, index));
-    const line = at(target);
+    const listed = lines.peek();
+    const target = Math.max(0, Math.min(listed.count - 1, index));
+    const line = listed.at(target);
     const element = scroller.current;
     if (line === undefined || element === null) return;
     activeId.value = line.key;
@@ -145,7 +154,11 @@ export function TraceTable(): JSX.Element {
     else if (top + ROW_HEIGHT > element.scrollTop + room) element.scrollTop = top + ROW_HEIGHT - room;
     view.value = { scrollTop: element.scrollTop, height: element.clientHeight };
     // The row may only now be drawn.
-    requestAnimationFrame(() => document.getElementById(rowId(line.key))?.focus({ preventScroll: true }));
+    focusRow(line.key);
+  };
+  const toTop = (): void => {
+    if (!isPaused.peek()) showWaiting();
+    moveTo(0);
   };
   const moveBy = (by: number): void => moveTo(activeIndex === -1 ? (by > 0 ? 0 : count - 1) : activeIndex + by);
   const pageRows = (): number => Math.max(1, Math.floor(view.peek().height / ROW_HEIGHT) - 2);
@@ -155,7 +168,7 @@ export function TraceTable(): JSX.Element {
   useShortcut("k|ArrowUp", "Previous trace", () => moveBy(-1), "traces");
   useShortcut("PageDown", "A page down", () => moveBy(pageRows()), "traces");
   useShortcut("PageUp", "A page up", () => moveBy(-pageRows()), "traces");
-  useShortcut("Home", "First trace", () => moveTo(0), "traces");
+  useShortcut("Home", "First trace, the newest included", toTop, "traces");
   useShortcut("End", "Last trace that is loaded", () => moveTo(count - 1), "traces");
   useShortcut(
     "Enter|o",
@@ -220,13 +233,12 @@ export function TraceTable(): JSX.Element {
         ref={scroller}
         class={isGrouped.value ? "traces-scroll is-grouped" : "traces-scroll"}
         onScroll={(event) => {
-          const { scrollTop, clientHeight } = event.currentTarget;
+          const { scrollTop } = event.currentTarget;
           leftAt.scrollTop = scrollTop;
-          const before = view.peek();
-          const rowBefore = Math.floor(before.scrollTop / ROW_HEIGHT);
+          const { height, scrollTop: before } = view.peek();
           // Within a row nothing is to be drawn anew.
-          if (rowBefore !== Math.floor(scrollTop / ROW_HEIGHT) || before.height !== clientHeight)
-            view.value = { scrollTop, height: clientHeight };
+          if (Math.floor(before / ROW_HEIGHT) !== Math.floor(scrollTop / ROW_HEIGHT))
+            view.value = { scrollTop, height };
           updateReading();
         }}
         onFocusIn={updateReading}
@@ -242,7 +254,7 @@ export function TraceTable(): JSX.Element {
           <div class="traces-head" role="row" aria-rowindex={1}>
             {columns.map(([name, label], index) => (
               <div key={name} role="columnheader" aria-colindex={index + 1} class={`cell cell-${name}`}>
-                {label}
+                <span>{label}</span>
               </div>
             ))}
           </div>
@@ -254,6 +266,7 @@ export function TraceTable(): JSX.Element {
                   group={line.group}
                   index={index}
                   isEntry={index === entry}
+                  isActive={index === activeIndex}
                   barNanos={scale}
                   isExpanded={expanded.value.has(line.key)}
                   onToggle={toggleGroup}
@@ -264,6 +277,7 @@ export function TraceTable(): JSX.Element {
                   trace={line.trace}
                   index={index}
                   isEntry={index === entry}
+                  isActive={index === activeIndex}
                   barNanos={scale}
                   grouped={line.grouped}
                 />
@@ -301,7 +315,7 @@ function ListEnd(): JSX.Element | null {
       <p class="list-end" role="alert">
         <Icon name="error" size={14} />
         {failure.value instanceof Error ? failure.value.message : "More could not be loaded."}
-        <button type="button" class="link-button" onClick={() => void loadMore()}>
+        <button type="button" class="link-button" onClick={() => void (hasMore.value ? loadMore() : reload())}>
           Try again
         </button>
       </p>
@@ -309,8 +323,8 @@ function ListEnd(): JSX.Element | null {
   if (hasMore.value) return null;
   return (
     <p class="list-end">
-      {isGrouped.value ? `${plural(groups.value.length, "group")} of ` : ""}
-      {plural(rows.value.length, "trace")}, all that there are
+      End of the list: {isGrouped.value ? `${plural(groups.value.length, "group")} of ` : ""}
+      {plural(rows.value.length, "trace")}
     </p>
   );
 }
