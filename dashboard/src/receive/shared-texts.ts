@@ -12,6 +12,9 @@ export interface FastBuffer extends Buffer {
 export class SharedTexts {
   readonly #texts: string[];
   readonly #lengths: Uint16Array;
+  /** Hash of the text that missed last. Only one that comes again takes the slot: most that miss never do, and keeping them took
+   *  longer than making them. */
+  readonly #missed: Int32Array;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #slots: number;
@@ -22,6 +25,7 @@ export class SharedTexts {
   constructor(slots: number, maxLength: number, areKeys: boolean) {
     this.#texts = Array.from({ length: slots }, () => "");
     this.#lengths = new Uint16Array(slots);
+    this.#missed = new Int32Array(slots);
     this.#bytes = new Uint8Array(slots * maxLength);
     this.#view = new DataView(this.#bytes.buffer);
     this.#slots = slots;
@@ -49,6 +53,10 @@ export class SharedTexts {
       if (at >= stop) return this.#texts[slot] as string;
     }
     let text = bytes.utf8Slice(start, end);
+    if (this.#missed[slot] !== hash) {
+      this.#missed[slot] = hash;
+      return text;
+    }
     // As the name of a property it is the one copy that V8 keeps of it, and need not be looked up any more to be used as one.
     if (this.#areKeys) text = Object.keys({ [text]: 0 })[0] as string;
     this.#texts[slot] = text;

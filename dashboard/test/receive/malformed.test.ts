@@ -155,7 +155,7 @@ describe("whatever arrives is read or refused, and nothing else happens", () => 
         for (const [at, byte] of changes) copy[at % copy.length] = byte;
         readAll(copy);
       }),
-      { numRuns: 1500 },
+      { numRuns: 700 },
     );
   });
 
@@ -208,7 +208,7 @@ describe("whatever arrives is read or refused, and nothing else happens", () => 
         }
         if (body !== undefined) readAll(Buffer.from(body));
       }),
-      { numRuns: 1500 },
+      { numRuns: 700 },
     );
   });
 

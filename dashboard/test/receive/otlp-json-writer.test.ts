@@ -126,7 +126,7 @@ describe("OTLP JSON that was written", () => {
         // By resource and scope, so in another order.
         expect(texts(back)).toEqual(texts(records));
       }),
-      { numRuns: 500 },
+      { numRuns: 250 },
     );
   });
 
