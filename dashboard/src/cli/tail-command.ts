@@ -102,7 +102,7 @@ async function run(given: Given, program: Program): Promise<number> {
   while (!ending.signal.aborted) {
     try {
       for await (const event of listenTo(url, filter, { token, signal: ending.signal })) {
-        if (event === undefined && wasConnected) say("the dashboard is back.");
+        if (event === undefined) say(wasConnected ? "the dashboard is back." : `waiting for traces at ${url}`);
         wasConnected = true;
         if (event?.name === "traces") for (const trace of event.data as TraceSummary[]) waiting.add(trace);
       }
