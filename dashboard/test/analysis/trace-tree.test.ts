@@ -138,6 +138,15 @@ describe("clock skew", () => {
     expect(tree.repairs[at("server")]).toBe(0);
   });
 
+  test("siblings are in order of where they were moved to", () => {
+    const { tree, at } = treeOf([
+      { id: "client", kind: KIND.client, service: "a", from: 1000, to: 1100 },
+      { id: "local", parent: "client", service: "a", from: 1050, to: 1060 },
+      { id: "server", parent: "client", kind: KIND.server, service: "b", from: 6010, to: 6090 },
+    ]);
+    expect(childrenOf(tree, at("client"))).toEqual([at("server"), at("local")]);
+  });
+
   test("a server longer than its client begins with it at the earliest", () => {
     const { tree, at } = call(500, 900);
     expect(tree.start[at("server")]).toBe(1000 * MILLI);
@@ -209,6 +218,8 @@ test("whatever arrives, the order is a preorder of a forest with every span in i
         expect(tree.position[node]).toBeGreaterThan(tree.position[above]!);
         expect(tree.position[node]).toBeLessThan(tree.position[above]! + tree.size[above]!);
         expect(tree.depth[node]).toBe(tree.depth[above]! + 1);
+        const next = tree.nextSibling[node]!;
+        if (next >= 0) expect(tree.start[next]).toBeGreaterThanOrEqual(tree.start[node]!);
       }
     }),
   );

@@ -92,7 +92,7 @@ export function buildRows(main: TraceModel, options: RowOptions): Row[] {
       push(nodesToRows(other, other.tree.roots, level + 1, options.folding));
       continue;
     }
-    const links = options.only === undefined ? linkRows(row, options) : [];
+    const links = options.only === undefined ? linkRows(row, main, options) : [];
     const isLeaf = model.tree.firstChild[node]! < 0;
     if (isLeaf && links.length === 0) continue;
     const below = isLeaf ? [] : nodesToRows(model, children(model, node), level + 1, options.folding);
@@ -140,13 +140,16 @@ function createRow(type: Row["type"], model: TraceModel, node: number, level: nu
   return { type, model, node, fold: undefined, link: undefined, level, ...open };
 }
 
-function linkRows({ model, node, level }: Row, { followed }: RowOptions): Row[] {
-  return (model.linksOf.get(node) ?? []).map((link) => ({
-    ...createRow("link", model, node, level + 1),
-    link,
-    isExpandable: true,
-    isExpanded: followed.has(link.traceId),
-  }));
+/** Links back to the page's own trace lead nowhere new. */
+function linkRows({ model, node, level }: Row, main: TraceModel, { followed }: RowOptions): Row[] {
+  return (model.linksOf.get(node) ?? [])
+    .filter(({ traceId }) => traceId !== main.traceId)
+    .map((link) => ({
+      ...createRow("link", model, node, level + 1),
+      link,
+      isExpandable: true,
+      isExpanded: followed.has(link.traceId),
+    }));
 }
 
 /** 1 for each node to be shown; undefined for all. */
