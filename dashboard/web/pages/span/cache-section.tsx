@@ -5,7 +5,7 @@ import { formatBytes, formatCount, formatDuration, plural } from "../../format.t
 import type { SpanRecord } from "../../../src/model/span.ts";
 import { BodyView } from "./body-view.tsx";
 import { type CacheFacts, readCacheFacts } from "./operation-facts.ts";
-import { Captured, CodeBox, fact, Facts, Section } from "./parts.tsx";
+import { Captured, CodeBox, fact, Facts, Section, Titled } from "./parts.tsx";
 
 /** What was asked of a cache, and whether it was there. */
 export function CacheSection({ span }: { span: SpanRecord }): JSX.Element {
@@ -33,9 +33,11 @@ export function CacheSection({ span }: { span: SpanRecord }): JSX.Element {
         <BodyView label="Value" text={value} {...(facts.sizeBytes !== undefined && { size: facts.sizeBytes })} />
       )}
       {facts.command !== undefined && (
-        <CodeBox label="Command" copy={facts.command}>
-          <Captured text={facts.command} />
-        </CodeBox>
+        <Titled title="Command">
+          <CodeBox label="Command" copy={facts.command}>
+            <Captured text={facts.command} />
+          </CodeBox>
+        </Titled>
       )}
       <Facts
         items={[

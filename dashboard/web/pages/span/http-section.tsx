@@ -8,7 +8,7 @@ import { BodyView } from "./body-view.tsx";
 import { toCurl } from "./curl.ts";
 import { type HttpExchange, type HttpMessage, reasonPhrase } from "./http-exchange.ts";
 import { type NetworkPhase, readNetworkPhases } from "./network-phases.ts";
-import { Captured, fact, Facts, NameValueTable, Note, Section } from "./parts.tsx";
+import { Captured, fact, Facts, NameValueTable, Note, Section, Titled } from "./parts.tsx";
 
 /** Request and response, and where the time between them went. */
 export function HttpSection({ span, exchange }: { span: SpanRecord; exchange: HttpExchange }): JSX.Element {
@@ -143,18 +143,6 @@ function Message({ label, message }: { label: "Request" | "Response"; message: H
         </Note>
       )}
     </>
-  );
-}
-
-function Titled(props: { title: string; note?: string; children: JSX.Element }): JSX.Element {
-  return (
-    <div class="span-titled">
-      <p class="span-titled-title">
-        {props.title}
-        {props.note !== undefined && <span class="span-titled-note">{props.note}</span>}
-      </p>
-      {props.children}
-    </div>
   );
 }
 

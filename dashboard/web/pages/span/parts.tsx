@@ -163,6 +163,19 @@ export function CodeBox(props: {
   );
 }
 
+/** A small heading inside a section. */
+export function Titled(props: { title: string; note?: string; children: ComponentChildren }): JSX.Element {
+  return (
+    <div class="span-titled">
+      <p class="span-titled-title">
+        {props.title}
+        {props.note !== undefined && <span class="span-titled-note">{props.note}</span>}
+      </p>
+      {props.children}
+    </div>
+  );
+}
+
 /** A remark below something: why it is not whole, what to know before using it. */
 export function Note({ icon = "info", children }: { icon?: IconName; children: ComponentChildren }): JSX.Element {
   return (

@@ -14,7 +14,7 @@ const MAX_FILTER_VALUE = 200;
 /** Everything as it arrived: attributes, resource, scope and ids. */
 export function RawSections(props: {
   span: SpanRecord;
-  /** Nothing else is shown: the attributes are open from the start. */
+  /** Nothing else is shown: the attributes are open from the start; the ids, where there are none. */
   isAll: boolean;
   onOpenSpan: (traceId: string, spanId: string) => void;
 }): JSX.Element {
@@ -31,7 +31,7 @@ export function RawSections(props: {
       <ClosedSection id="resource" title="Resource" count={Object.keys(span.resource.attributes).length}>
         <AttributeList label="Attributes of the resource" attributes={span.resource.attributes} />
       </ClosedSection>
-      <ClosedSection id="record" title="Ids and times">
+      <ClosedSection id="record" title="Ids and times" isOpen={isAll && count === 0}>
         <Record span={span} onOpenSpan={props.onOpenSpan} />
       </ClosedSection>
     </>

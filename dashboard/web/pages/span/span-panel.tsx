@@ -20,6 +20,7 @@ import { nanosBetween } from "./instants.ts";
 import { LinksSection } from "./links-section.tsx";
 import { EventsSection, LogsSection } from "./logs-section.tsx";
 import { mainTextOf } from "./main-text.ts";
+import { readNetworkPhases } from "./network-phases.ts";
 import { MessagingSection } from "./messaging-section.tsx";
 import { Captured } from "./parts.tsx";
 import { RawSections } from "./raw-section.tsx";
@@ -170,6 +171,7 @@ function partsOf(detail: SpanDetail, onOpenSpan: SpanPanelProps["onOpenSpan"]): 
       label: "Request",
       content: <HttpSection span={span} exchange={exchange} />,
     },
+    exchange !== undefined && readNetworkPhases(span).length > 0 && { id: "network", label: "Network", content: null },
     exchange !== undefined && { id: "response", label: "Response", content: null },
     linksTo.length + linkedFrom.length > 0 && {
       id: "links",
