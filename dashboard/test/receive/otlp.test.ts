@@ -329,6 +329,15 @@ describe("what protobuf allows", () => {
     ]);
   });
 
+  test("a link that leads nowhere is counted as dropped, wherever the count stands", () => {
+    const body = request((span) => {
+      span.writeMessage(13, (_, link) => link.writeBytesField(1, Buffer.alloc(16)), null);
+      span.writeVarintField(14, 2);
+      span.writeMessage(13, (_, link) => link.writeBytesField(2, Buffer.alloc(8, 1)), null);
+    });
+    expect(traces("otlp-protobuf", body).spans).toMatchObject([{ links: [], droppedLinksCount: 4 }]);
+  });
+
   test("bytes that are not UTF-8 become U+FFFD, a byte order mark stays", () => {
     const body = request((span) => {
       span.writeBytesField(5, Buffer.from([0x61, 0xff, 0x62, 0x62]));
