@@ -50,7 +50,7 @@ export function BodyView(props: {
       </div>
       {body.isCut && (
         <Note>
-          Only the beginning was captured{size !== undefined && ` of ${formatBytes(size)}`}. The sender's limit is{" "}
+          Only the beginning{size !== undefined && ` of ${formatBytes(size)}`} was captured. Tracekit's limit is set by{" "}
           <code>TRACEKIT_CAPTURE_MAX_BYTES</code>.
         </Note>
       )}
