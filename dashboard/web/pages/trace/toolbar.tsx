@@ -128,7 +128,7 @@ function Search({ view }: { view: TraceView }): JSX.Element {
             view.goToMatch(event.shiftKey ? -1 : 1, { focus: false });
           } else if (event.key === "Escape") {
             event.preventDefault();
-            if (query === "") field.current?.blur();
+            if (query === "") view.focusRow(view.focusIndex.peek());
             else view.change({ q: null, only: null });
           }
         }}

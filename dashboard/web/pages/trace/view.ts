@@ -210,6 +210,7 @@ export function createTraceView(traceId: string): TraceView {
       collapsed.value = ids;
       openFolds.value = new Set();
       keepFocusInSight();
+      scrollTo(focusIndex.peek(), false, "center");
     });
   };
   /** What had the focus may be hidden now; the nearest above it that is shown gets it. */
@@ -397,9 +398,11 @@ export function createTraceView(traceId: string): TraceView {
     focusRow,
     moveBy: (count) => focusRow(focusIndex.peek() + (focused.peek() === undefined ? 0 : count)),
     toggle,
-    expandAll: () => {
-      collapsed.value = new Set();
-    },
+    expandAll: () =>
+      batch(() => {
+        collapsed.value = new Set();
+        scrollTo(focusIndex.peek(), false, "center");
+      }),
     collapseAll,
     open,
     openSpan,

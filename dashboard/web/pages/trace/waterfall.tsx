@@ -43,6 +43,7 @@ export function Waterfall({ view }: { view: TraceView }): JSX.Element {
   const window = useWindow(viewport, size.height, rows.length);
   const focusIndex = view.focusIndex.value;
   useScrollRequests(viewport, view);
+  useKeptFocus(viewport, focusIndex, rows);
 
   // Unchanged rows give the same node again, which Preact then leaves alone.
   const cache = useRef<{ context: RowContext; nodes: Map<Row, { key: string; node: JSX.Element }> }>(null);
@@ -204,6 +205,35 @@ function useScrollRequests(viewport: RefObject<HTMLElement | null>, view: TraceV
     }
     if (request.focus) element.querySelector<HTMLElement>(`#wf-row-${request.index}`)?.focus({ preventScroll: true });
   }, [request]);
+}
+
+/** While a row has the focus, it moves along with its span: rows come and go as spans arrive and others fold. */
+function useKeptFocus(viewport: RefObject<HTMLElement | null>, focusIndex: number, rows: readonly Row[]): void {
+  const hasFocus = useRef(false);
+  useLayoutEffect(() => {
+    const element = viewport.current;
+    if (element === null) return;
+    const came = (): void => {
+      hasFocus.current = true;
+    };
+    // A row that is taken out of the document loses the focus without anybody having left it. That is over, and the focus on
+    // another row, when this is looked at.
+    const left = (): void =>
+      queueMicrotask(() => {
+        if (document.hasFocus()) hasFocus.current = element.contains(document.activeElement);
+      });
+    element.addEventListener("focusin", came);
+    element.addEventListener("focusout", left);
+    return () => {
+      element.removeEventListener("focusin", came);
+      element.removeEventListener("focusout", left);
+    };
+  }, []);
+  useLayoutEffect(() => {
+    if (!hasFocus.current) return;
+    const row = viewport.current?.querySelector<HTMLElement>(`#wf-row-${focusIndex}`);
+    if (row !== document.activeElement) row?.focus({ preventScroll: true });
+  }, [focusIndex, rows]);
 }
 
 /** Keys of a tree grid. Source: ARIA Authoring Practices, treegrid. */
