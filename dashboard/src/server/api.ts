@@ -11,7 +11,7 @@ import type { Call, Route } from "./router.ts";
 import type { SpanDetails } from "./span-details.ts";
 
 const DEFAULT_PAGE = 50;
-const MAX_PAGE = 500;
+const MAX_PAGE = 1000;
 const MAX_NAME_CHARS = 200;
 const MAX_SAVED_BYTES = 64 * 1024;
 
@@ -123,7 +123,7 @@ function pageSize(query: URLSearchParams): { limit: number; problem?: string } {
   const text = query.get("limit");
   if (text === null || text === "") return { limit: DEFAULT_PAGE };
   const limit = Number(text);
-  if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_PAGE) return { limit };
+  if (Number.isInteger(limit) && limit >= 1) return { limit: Math.min(limit, MAX_PAGE) };
   return { limit: DEFAULT_PAGE, problem: `limit=${text} is not a number from 1 to ${MAX_PAGE}` };
 }
 

@@ -119,9 +119,17 @@ describe("the API", () => {
       problems: ["min=fast is not a duration like 150ms or 2s"],
     });
     expect(store.calls).toEqual([{ name: "listTraces", args: [{ service: ["url"] }, { limit: 20, cursor: "abc" }] }]);
-    expect((await send(port, "/api/traces?limit=9999")).json.problems).toEqual([
-      "limit=9999 is not a number from 1 to 500",
-    ]);
+    for (const [limit, given] of [
+      ["1000", 1000],
+      ["1001", 1000],
+      ["1", 1],
+      ["0", 50],
+      ["many", 50],
+    ] as const) {
+      const { problems } = (await send(port, `/api/traces?limit=${limit}`)).json;
+      expect(store.calls.at(-1)?.args[1]).toEqual({ limit: given });
+      expect(problems).toEqual(given === 50 ? [`limit=${limit} is not a number from 1 to 1000`] : []);
+    }
   });
 
   test("refuses ids that are none, and knows those that have not arrived", async () => {
