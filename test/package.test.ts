@@ -119,6 +119,14 @@ setUser(42);
     expect((await run([cli, "config"], { OTEL_SERVICE_NAME: "shop" })).stdout).toMatch(/service +shop/);
   });
 
+  test.each(["dashboard", "dev", "tail"])(
+    "says where tracekit %s comes from when it is not installed",
+    async (name) => {
+      const cli = join(project, "node_modules/.bin/tracekit");
+      await expect(run([cli, name, "--help"])).rejects.toThrow("npm install --save-dev @tracekit/dashboard");
+    },
+  );
+
   test("stays small: at most 25 packages and 35 MB, none with an install script", () => {
     const packages = JSON.parse(npm(["query", ":root *"], project)) as Array<{
       name: string;

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
+import type { TraceList } from "../../dashboard/src/model/api.ts";
 import { repositoryRoot } from "../support/built.ts";
 import { startApp } from "../support/run-app.ts";
 import type { App } from "../support/run-app.ts";
@@ -74,9 +75,17 @@ describe("npm run demo", () => {
       // Without the servers of the test run it starts, and has to stop, its own.
       const app = demo([], { TMPDIR: folder });
       const [, link] = await app.waitForLine(/curl -i (http\S+\/\w{1,8})$/, TIMEOUT);
+      const [, dashboard] = await app.waitForLine(/^(http:\S+) shows them in the browser/);
       const started = descendants(app.pid);
       await fetch(link ?? "", { redirect: "manual" });
       await app.waitForLine(/^└─ GET url:\w+ .*hit/);
+      const list = (await (await fetch(`${dashboard}/api/traces?service=url&limit=50`)).json()) as TraceList;
+      // What was sent at the start, and this one.
+      expect(
+        list.traces.map(({ operation }) => operation).filter((name) => /^(?:GET|POST) \//.test(name)),
+      ).toHaveLength(9);
+      expect(list.traces[0]).toMatchObject({ operation: "GET /:id", httpStatusCode: 302, cacheHits: 1 });
+      expect((await fetch(dashboard ?? "")).status).toBe(200);
       expect(started.length).toBeGreaterThan(5);
       expect(ours(folder)).toHaveLength(2);
 

@@ -90,7 +90,7 @@ test.each([
   [["dashboard", "--editor", "ed"], "--editor ed is none of"],
   [["dashboard", "--max-size", "much"], "--max-size much is not a size"],
   [["dev"], "which command?"],
-  [["tail", "--status", "tired"], "--status tired is not ok, error"],
+  [["tail", "--status", "tired"], "--status=tired is not ok, error"],
   [["tail", "--count", "0"], "--count 0 is not a number"],
   [["tail", "--url", "http://["], "--url http://[ is not an address"],
 ])("tracekit %j makes no sense, and says why", async (args, message) => {

@@ -41,7 +41,9 @@ export interface CliOptions {
 
 /** Starts the command line as a user would; it is killed after the test. */
 export function tracekit(args: string[], { cwd = makeProject(), env = {}, file = tracekitFile }: CliOptions = {}): App {
-  const app = startApp({ file, args, cwd, env, preload: "none" });
+  // A machine that runs all the tests may take longer than a second to receive the last spans of an application.
+  const patient = { TRACEKIT_EXIT_TIMEOUT: "15000", ...env };
+  const app = startApp({ file, args, cwd, env: patient, preload: "none" });
   onTestFinished(async () => {
     // With the command it runs; a dashboard in the background is a group of its own.
     signalGroup(app.pid, "SIGKILL");
