@@ -31,9 +31,7 @@ export function follow(
       // Changing the filter opens the stream anew, which is nothing to tell.
       if (state === "connecting" && currentConnection.peek().state === "open") return;
       currentConnection.value = nextAttemptAt === undefined ? { state } : { state, nextAttemptAt };
-      if (state !== "open") return;
-      handlers.opened();
-      void refreshStatus();
+      if (state === "open") handlers.opened();
     },
   });
 }

@@ -14,6 +14,8 @@ import { filterQuery, parsed, setFilter } from "./trace-list.ts";
 /** Nothing has arrived: what to run, and what was received so far. */
 export function NothingYet(): JSX.Element {
   const endpoint = serverStatus.value?.endpoints.at(-1) ?? location.origin;
+  // What `dev` looks for when it is not told.
+  const port = location.port === "9400" ? "" : `--port ${location.port} `;
   return (
     <section class="first-steps">
       <header>
@@ -24,17 +26,17 @@ export function NothingYet(): JSX.Element {
       </header>
       <Step
         title="A Node.js application"
-        note="Any command works: npm run dev, tsx server.ts. Nothing in the code changes."
+        note="Any command works: npm run dev, or tsx server.ts. Nothing in the code changes."
       >
-        <Command text="npx tracekit dev -- node app.js" />
+        <Command text={`npx tracekit dev ${port}-- node app.js`} />
       </Step>
       <Step
         title="Anything with an OpenTelemetry SDK, in any language"
-        note="Most SDKs send there without being told, if it is port 4318."
+        note={endpoint.endsWith(":4318") ? "That is where most SDKs send without being told." : ""}
       >
         <Command text={`OTEL_EXPORTER_OTLP_ENDPOINT=${endpoint}\nOTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`} />
       </Step>
-      <Step title="A file from elsewhere">
+      <Step title="A file from elsewhere" note="">
         <p class="muted">
           <button type="button" class="link-button" onClick={chooseFile}>
             Choose a file
@@ -47,12 +49,12 @@ export function NothingYet(): JSX.Element {
   );
 }
 
-function Step(props: { title: string; note?: string; children: ComponentChildren }): JSX.Element {
+function Step(props: { title: string; note: string; children: ComponentChildren }): JSX.Element {
   return (
     <section class="step">
       <h2>{props.title}</h2>
       {props.children}
-      {props.note !== undefined && <p class="faint">{props.note}</p>}
+      {props.note !== "" && <p class="faint">{props.note}</p>}
     </section>
   );
 }

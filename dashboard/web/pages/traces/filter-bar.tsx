@@ -26,7 +26,7 @@ export function FilterBar(): JSX.Element {
   const filters = useRef<HTMLDivElement>(null);
   const { filter } = parsed.value;
   useShortcut("f", "To the filters", () => filters.current?.querySelector("button")?.focus(), "traces");
-  useShortcut("e", "Only errors, or all", toggleErrors, "traces");
+  useShortcut("e", "Only traces with an error, or all", toggleErrors, "traces");
   useShortcut("p", "Pause, or go on", togglePause, "traces");
   useShortcut("v", "Group identical requests, or not", () => setGrouped(!isGrouped.peek()), "traces");
   return (
@@ -45,7 +45,7 @@ export function FilterBar(): JSX.Element {
             type="button"
             class="button"
             aria-pressed={filter.status === "error"}
-            title="Only requests that failed (e)"
+            title="Only traces with an error (e)"
             onClick={toggleErrors}
           >
             <Icon name="error" size={14} /> Errors

@@ -140,8 +140,8 @@ function TextChoice(props: {
 
 const STATUS_CHOICES = [
   ["", "Any"],
-  ["ok", "OK"],
-  ["error", "Error"],
+  ["ok", "OK, no error in any span"],
+  ["error", "Error in any span"],
   ["2xx", "2xx success"],
   ["3xx", "3xx redirection"],
   ["4xx", "4xx client error"],

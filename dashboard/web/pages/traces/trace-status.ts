@@ -1,4 +1,5 @@
 import type { TraceSummary } from "../../../src/model/trace.ts";
+import { plural } from "../../format.ts";
 
 /** A request without its root is taken to be in flight for this long after its last span; then its root was not sent. */
 export const IN_FLIGHT_MILLIS = 60_000;
@@ -63,6 +64,8 @@ export function traceStatus(trace: TraceSummary, nowMillis: number): TraceStatus
       title: code === undefined ? "The request failed" : `The request failed with ${code}`,
     };
   if (code !== undefined && code >= 400) return { tone: "warn", text, title: `Answered ${code}` };
+  if (trace.hasError)
+    return { tone: "warn", text, title: `${text}, though ${plural(trace.errorCount, "span")} inside failed` };
   return { tone: "ok", text, title: code === undefined ? "Nothing said that it failed" : `Answered ${code}` };
 }
 
