@@ -14,7 +14,7 @@ export const PARTS: number = 2 ** 20;
  * - `resources`, `scopes`: each different one once. `last_used` is the id past which no trace is known to use it.
  * - `links`: to be found from either end. `logs` may come before the spans, or without any.
  */
-const STEPS: readonly string[] = [
+export const STEPS: readonly string[] = [
   `CREATE TABLE traces (
     id INTEGER PRIMARY KEY, trace_id TEXT NOT NULL UNIQUE,
     start_us INTEGER NOT NULL, start_ns INTEGER NOT NULL, duration_ns INTEGER NOT NULL,

@@ -3,6 +3,7 @@ import type { TraceFilter } from "../model/filter.ts";
 import type { Driver } from "./driver.ts";
 import { absoluteMillis } from "./filter-sql.ts";
 import { PARTS } from "./schema.ts";
+import { nextTurn } from "./trace-search.ts";
 import { idAt, parentAt, readColumns, type ChunkColumns } from "./span-chunk.ts";
 
 /** Traces read between two turns of the thread's loop. */
@@ -40,7 +41,7 @@ export async function getServiceMap(
     "SELECT min(start_us) AS first, max(start_us) AS last FROM traces WHERE start_us >= ? AND start_us < ?",
   );
   const [times] = inRange.all([since, until]);
-  for (let after = 0; ; await new Promise((resolve) => setImmediate(resolve))) {
+  for (let after = 0; ; await nextTurn()) {
     const sql = `SELECT id FROM traces WHERE id > ? AND start_us >= ? AND start_us < ? ORDER BY id LIMIT ${SLICE}`;
     const ids = database
       .prepare(sql)

@@ -14,9 +14,12 @@ export class Sources {
   private readonly scopeIds: Map<string, number> = new Map();
   private readonly resources: Map<number, Resource> = new Map();
   private readonly scopes: Map<number, Scope> = new Map();
-  /** Records of one request share these objects. */
-  private seenResources: WeakMap<Resource, number> = new WeakMap();
-  private seenScopes: WeakMap<Scope, number> = new WeakMap();
+  /** Records of one request share these objects, and those of one scope follow each other. */
+  private readonly seen: Map<Resource | Scope, number> = new Map();
+  private lastResource: Resource | undefined;
+  private lastResourceId = 0;
+  private lastScope: Scope | undefined;
+  private lastScopeId = 0;
 
   constructor(database: Driver) {
     this.database = database;
@@ -24,39 +27,26 @@ export class Sources {
 
   /** The resource's id. `era`: no trace or log of this write has a higher id. */
   resourceId(resource: Resource, era: number): number {
-    const seen = this.seenResources.get(resource);
-    if (seen !== undefined) return seen;
-    const content = JSON.stringify([resource.serviceName, resource.attributes]);
-    const hash = createHash("sha1").update(content).digest("base64");
-    let known = this.resourceIds.get(hash);
-    if (known === undefined) {
-      this.database
-        .prepare("INSERT INTO resources (hash, last_used, content) VALUES (?, ?, ?) ON CONFLICT (hash) DO NOTHING")
-        .run([hash, era + AHEAD, content]);
-      const [row] = this.database.prepare("SELECT id, last_used FROM resources WHERE hash = ?").all([hash]);
-      known = { id: Number(row?.["id"]), lastUsed: Number(row?.["last_used"]) };
-      remember(this.resourceIds, hash, known);
-    }
-    if (known.lastUsed < era) {
-      known.lastUsed = era + AHEAD;
-      this.database.prepare("UPDATE resources SET last_used = ? WHERE id = ?").run([known.lastUsed, known.id]);
-    }
-    this.seenResources.set(resource, known.id);
-    return known.id;
+    if (resource === this.lastResource) return this.lastResourceId;
+    this.lastResourceId = this.seen.get(resource) ?? this.findResource(resource, era);
+    this.lastResource = resource;
+    this.seen.set(resource, this.lastResourceId);
+    return this.lastResourceId;
   }
 
   scopeId(scope: Scope): number {
-    const seen = this.seenScopes.get(scope);
-    if (seen !== undefined) return seen;
-    const content = JSON.stringify([scope.name, scope.version]);
-    let id = this.scopeIds.get(content);
-    if (id === undefined) {
-      this.database.prepare("INSERT INTO scopes (content) VALUES (?) ON CONFLICT DO NOTHING").run([content]);
-      id = Number(this.database.prepare("SELECT id FROM scopes WHERE content = ?").all([content])[0]?.["id"]);
-      remember(this.scopeIds, content, id);
-    }
-    this.seenScopes.set(scope, id);
-    return id;
+    if (scope === this.lastScope) return this.lastScopeId;
+    this.lastScopeId = this.seen.get(scope) ?? this.findScope(scope);
+    this.lastScope = scope;
+    this.seen.set(scope, this.lastScopeId);
+    return this.lastScopeId;
+  }
+
+  /** The records that came by are not needed any more. */
+  forgetObjects(): void {
+    this.seen.clear();
+    this.lastResource = undefined;
+    this.lastScope = undefined;
   }
 
   resource(id: number): Resource {
@@ -85,8 +75,37 @@ export class Sources {
   /** Whatever was learned in a transaction that was rolled back, or deleted, is not to be trusted. */
   reset(): void {
     for (const known of [this.resourceIds, this.scopeIds, this.resources, this.scopes]) known.clear();
-    this.seenResources = new WeakMap();
-    this.seenScopes = new WeakMap();
+    this.forgetObjects();
+  }
+
+  private findResource(resource: Resource, era: number): number {
+    const content = JSON.stringify([resource.serviceName, resource.attributes]);
+    const hash = createHash("sha1").update(content).digest("base64");
+    let known = this.resourceIds.get(hash);
+    if (known === undefined) {
+      this.database
+        .prepare("INSERT INTO resources (hash, last_used, content) VALUES (?, ?, ?) ON CONFLICT (hash) DO NOTHING")
+        .run([hash, era + AHEAD, content]);
+      const [row] = this.database.prepare("SELECT id, last_used FROM resources WHERE hash = ?").all([hash]);
+      known = { id: Number(row?.["id"]), lastUsed: Number(row?.["last_used"]) };
+      remember(this.resourceIds, hash, known);
+    }
+    if (known.lastUsed < era) {
+      known.lastUsed = era + AHEAD;
+      this.database.prepare("UPDATE resources SET last_used = ? WHERE id = ?").run([known.lastUsed, known.id]);
+    }
+    return known.id;
+  }
+
+  private findScope(scope: Scope): number {
+    const content = JSON.stringify([scope.name, scope.version]);
+    let id = this.scopeIds.get(content);
+    if (id === undefined) {
+      this.database.prepare("INSERT INTO scopes (content) VALUES (?) ON CONFLICT DO NOTHING").run([content]);
+      id = Number(this.database.prepare("SELECT id FROM scopes WHERE content = ?").all([content])[0]?.["id"]);
+      remember(this.scopeIds, content, id);
+    }
+    return id;
   }
 }
 

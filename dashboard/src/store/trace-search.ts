@@ -2,7 +2,7 @@ import { plainValue, type Attributes } from "../model/attributes.ts";
 import type { AttributeCondition, TraceFilter } from "../model/filter.ts";
 import type { LogRecord, SpanRecord } from "../model/span.ts";
 import type { TraceSummary } from "../model/trace.ts";
-import type { Driver, SqlValue } from "./driver.ts";
+import type { Driver, Row, SqlValue } from "./driver.ts";
 import {
   contains,
   containsPattern,
@@ -22,7 +22,11 @@ import { readTraceLogs } from "./traces.ts";
 
 /** Traces looked at between two turns of the thread's loop, where spans have to be read. About 10 ms. */
 const SLICE = 256;
-const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Lets the thread do what else is waiting. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
 
 export interface Position {
   startMicros: number;
@@ -109,6 +113,8 @@ interface Search {
   chunk: Condition;
   /** Of a row of `logs`, likewise; absent where only spans count. */
   log?: Condition;
+  /** Resources and scopes, as in `chunks.refs`, any span of which matches. */
+  refs: ReadonlySet<string>;
   isMatch(span: SpanRecord): boolean;
   isMatchingLog?(log: LogRecord): boolean;
   isMatchingTrace?(row: TraceRow): boolean;
@@ -135,13 +141,8 @@ function matchingRows(
 function applySearch(database: Driver, sources: Sources, search: Search, rows: readonly TraceRow[]): TraceRow[] {
   if (rows.length === 0) return [];
   const { chunk, log, isMatch, isMatchingLog } = search;
-  const inChunks = database.prepare(
-    `SELECT DISTINCT trace.value AS id FROM json_each(?) AS trace CROSS JOIN chunks
-     WHERE chunks.id >= trace.value * ${PARTS} AND chunks.id < (trace.value + 1) * ${PARTS} AND (${chunk.sql})`,
-  );
-  const bySpans = new Set(
-    inChunks.all([JSON.stringify(rows.map(({ id }) => id)), ...chunk.values]).map(({ id }) => id),
-  );
+  const bySource = tracesWithRefs(database, search.refs, rows);
+  const bySpans = new Set(selectChunks(database, "DISTINCT trace.value AS id", rows, chunk).map(({ id }) => id));
   const byLogs = new Set<unknown>();
   if (log !== undefined) {
     const inLogs = database.prepare(
@@ -151,11 +152,27 @@ function applySearch(database: Driver, sources: Sources, search: Search, rows: r
     for (const { trace_id } of inLogs.all([traceIds, ...log.values])) byLogs.add(trace_id);
   }
   return rows.filter((row) => {
-    if (search.isMatchingTrace?.(row)) return true;
+    if (bySource.has(row.id) || search.isMatchingTrace?.(row)) return true;
     if (bySpans.has(row.id) && someSpan(database, sources, row, chunk, isMatch)) return true;
     if (!byLogs.has(row.trace_id) || isMatchingLog === undefined) return false;
     return readTraceLogs(database, sources, row.trace_id, log).some(isMatchingLog);
   });
+}
+
+function tracesWithRefs(database: Driver, refs: ReadonlySet<string>, rows: readonly TraceRow[]): Set<number> {
+  const found = new Set<number>();
+  if (refs.size === 0) return found;
+  const chunks = selectChunks(database, "trace.value AS id, refs", rows, { sql: "1", values: [] });
+  for (const { id, refs: used } of chunks)
+    if (!found.has(Number(id)) && (JSON.parse(String(used)) as string[]).some((ref) => refs.has(ref)))
+      found.add(Number(id));
+  return found;
+}
+
+function selectChunks(database: Driver, columns: string, rows: readonly TraceRow[], condition: Condition): Row[] {
+  const sql = `SELECT ${columns} FROM json_each(?) AS trace CROSS JOIN chunks
+    WHERE chunks.id >= trace.value * ${PARTS} AND chunks.id < (trace.value + 1) * ${PARTS} AND (${condition.sql})`;
+  return database.prepare(sql).all([JSON.stringify(rows.map(({ id }) => id)), ...condition.values]);
 }
 
 function someSpan(
@@ -172,8 +189,6 @@ function someSpan(
 
 function attributeSearch(database: Driver, condition: AttributeCondition): Search {
   const { key, operator, value } = condition;
-  const isMatch = ({ attributes, resource }: SpanRecord): boolean =>
-    hasAttribute(attributes, condition) || hasAttribute(resource.attributes, condition);
   const inData = ["instr(data, ?) > 0"];
   const values: SqlValue[] = [`${JSON.stringify(key)}:`];
   // Only a word stands in the JSON as it was typed; numbers have many ways to be written, lists and maps more.
@@ -181,8 +196,14 @@ function attributeSearch(database: Driver, condition: AttributeCondition): Searc
     inData.push("data LIKE ? ESCAPE '\\'");
     values.push(containsPattern(value));
   }
-  const resources = refsOf(database, "resources", "r", "instr(content, ?) > 0", `${JSON.stringify(key)}:`);
-  return { chunk: { sql: inRefs(inData.join(" AND "), resources, values), values }, isMatch };
+  const refs = new Set<string>();
+  for (const [id, attributes] of readResources(database, "instr(content, ?) > 0", JSON.stringify(key)))
+    if (hasAttribute(attributes, condition)) refs.add(`r${id}`);
+  return {
+    chunk: { sql: inData.join(" AND "), values },
+    refs,
+    isMatch: ({ attributes }) => hasAttribute(attributes, condition),
+  };
 }
 
 function hasAttribute(attributes: Attributes, condition: AttributeCondition): boolean {
@@ -193,11 +214,11 @@ function hasAttribute(attributes: Attributes, condition: AttributeCondition): bo
 function textSearch(database: Driver, text: string): Search {
   const folded = foldCase(text);
   const pattern = containsPattern(inJson(text));
-  const inContent = "content LIKE ? ESCAPE '\\'";
-  const refs = [
-    ...refsOf(database, "resources", "r", inContent, pattern),
-    ...refsOf(database, "scopes", "s", inContent, pattern),
-  ];
+  const refs = new Set<string>();
+  for (const [id, attributes] of readResources(database, "content LIKE ? ESCAPE '\\'", pattern))
+    if (attributesContain(attributes, folded)) refs.add(`r${id}`);
+  for (const { id, content } of database.prepare("SELECT id, content FROM scopes").all([]))
+    if (contains((JSON.parse(String(content)) as string[])[0]!, folded)) refs.add(`s${id}`);
   const like = ["data LIKE ? ESCAPE '\\'", "columns LIKE ? ESCAPE '\\'"];
   const values: SqlValue[] = [pattern, pattern];
   const isId = /^[\da-f]{8,32}$/.test(folded);
@@ -206,24 +227,18 @@ function textSearch(database: Driver, text: string): Search {
     values.push(folded);
   }
   return {
-    chunk: { sql: inRefs(like.join(" OR "), refs, values), values },
+    chunk: { sql: like.join(" OR "), values },
     log: { sql: "data LIKE ? ESCAPE '\\'", values: [pattern] },
+    refs,
     isMatch: (span) => spanContains(span, folded) || (isId && span.spanId.includes(folded)),
     isMatchingLog: (log) => logContains(log, folded),
     isMatchingTrace: (row) => isId && row.trace_id.includes(folded),
   };
 }
 
-function refsOf(database: Driver, table: "resources" | "scopes", letter: string, sql: string, value: string): string[] {
-  const rows = database.prepare(`SELECT id FROM ${table} WHERE ${sql}`).all([value]);
-  return rows.map(({ id }) => `${letter}${id}`);
-}
-
-/** Or that refers to any of `refs`. */
-function inRefs(sql: string, refs: readonly string[], values: SqlValue[]): string {
-  if (refs.length === 0) return sql;
-  values.push(JSON.stringify(refs));
-  return `(${sql}) OR EXISTS (SELECT 1 FROM json_each(refs) AS ref WHERE ref.value IN (SELECT value FROM json_each(?)))`;
+function readResources(database: Driver, sql: string, value: string): [id: number, attributes: Attributes][] {
+  const rows = database.prepare(`SELECT id, content FROM resources WHERE ${sql}`).all([value]);
+  return rows.map(({ id, content }) => [Number(id), (JSON.parse(String(content)) as [string, Attributes])[1]]);
 }
 
 function spanContains(span: SpanRecord, folded: string): boolean {
@@ -233,26 +248,12 @@ function spanContains(span: SpanRecord, folded: string): boolean {
     contains(span.traceState, folded) ||
     attributesContain(span.attributes, folded) ||
     span.events.some(({ name, attributes }) => contains(name, folded) || attributesContain(attributes, folded)) ||
-    span.links.some(({ attributes }) => attributesContain(attributes, folded)) ||
-    sourceContains(span, folded)
+    span.links.some(({ attributes }) => attributesContain(attributes, folded))
   );
 }
 
 function logContains(log: LogRecord, folded: string): boolean {
-  return (
-    contains(log.body, folded) ||
-    contains(log.severityText, folded) ||
-    attributesContain(log.attributes, folded) ||
-    sourceContains(log, folded)
-  );
-}
-
-function sourceContains({ resource, scope }: SpanRecord | LogRecord, folded: string): boolean {
-  return (
-    contains(resource.serviceName, folded) ||
-    contains(scope.name, folded) ||
-    attributesContain(resource.attributes, folded)
-  );
+  return contains(log.body, folded) || contains(log.severityText, folded) || attributesContain(log.attributes, folded);
 }
 
 function attributesContain(attributes: Attributes, folded: string): boolean {

@@ -10,7 +10,7 @@ import { migrate, readVersion } from "./schema.ts";
 import { getServiceMap } from "./service-map.ts";
 import { Sources } from "./sources.ts";
 import { StoreError, type IngestResult, type Payload, type StoredSpan, type StoreStatus } from "./store.ts";
-import { filterTraces, findTraces, listTraces, positionOf } from "./trace-search.ts";
+import { filterTraces, findTraces, listTraces, nextTurn, positionOf } from "./trace-search.ts";
 import { toSummary } from "./trace-state.ts";
 import { findTrace, getSpan, getTrace, readTrace } from "./traces.ts";
 import { Writer, type Batch } from "./writer.ts";
@@ -24,13 +24,15 @@ const RETENTION_INTERVAL_MILLIS = 60_000;
 const WATCH_INTERVAL_MILLIS = 250;
 const MAX_WATCHED = 200;
 const MAX_CHANGED = 2000;
-/** Spans in a portion of `readTraces`, about; a trace is never split. */
+/** Spans read or written before the thread does something else. */
 const PORTION_SPANS = 5000;
 
 /** How bytes become records; from `src/receive`. `readPayload` and `readImport` throw for what they cannot read. */
 export interface Readers {
   readPayload(payload: Payload): Batch & { rejected: number; reason?: string };
-  readImport(body: Uint8Array<ArrayBuffer>): Batch & { format: ImportResult["format"]; rejected: number };
+  readImport(
+    body: Uint8Array<ArrayBuffer>,
+  ): Pick<Batch, "spans"> & { format: ImportResult["format"]; rejected: number };
 }
 
 export interface Events {
@@ -42,6 +44,14 @@ interface Waiting {
   payload: Payload;
   resolve(result: IngestResult): void;
   reject(error: unknown): void;
+}
+
+/** Of a payload that was read. */
+interface Counts {
+  spans: number;
+  logs: number;
+  rejected: number;
+  reason: string | undefined;
 }
 
 /** The store as it is inside of its thread: everything that touches the database. */
@@ -137,17 +147,18 @@ export class TraceStore implements ThreadApi {
   }
 
   async importTraces(body: Uint8Array<ArrayBuffer>): Promise<ImportResult> {
-    const { format, spans, logs, rejected } = this.readImportBody(body);
-    const result: ImportResult = {
-      format,
-      traces: new Set(spans.map(({ traceId }) => traceId)).size,
-      spans: spans.length,
-      rejectedSpans: rejected,
-    };
-    try {
-      result.rejectedSpans += this.write([{ spans, logs }])[0] ?? 0;
-    } catch (error) {
-      throw this.toStoreError(error);
+    const { format, spans, rejected } = this.readImportBody(body);
+    const traces = new Set(spans.map(({ traceId }) => traceId)).size;
+    const result: ImportResult = { format, traces, spans: spans.length, rejectedSpans: rejected };
+    for (let from = 0; from < spans.length; from += PORTION_SPANS) {
+      try {
+        const refused = this.write([{ spans: spans.slice(from, from + PORTION_SPANS), logs: [] }])[0] ?? 0;
+        result.spans -= refused;
+        result.rejectedSpans += refused;
+      } catch (error) {
+        throw this.toStoreError(error);
+      }
+      await nextTurn();
     }
     return result;
   }
@@ -222,21 +233,10 @@ export class TraceStore implements ThreadApi {
   }
 
   private flush(): void {
-    const group: { waiting: Waiting; batch: ReturnType<Readers["readPayload"]> }[] = [];
-    for (let bytes = 0; bytes < MAX_GROUP_BYTES && group.length < MAX_GROUP_PAYLOADS;) {
-      const waiting = this.queue.shift();
-      if (waiting === undefined) break;
-      bytes += waiting.payload.body.byteLength;
-      try {
-        group.push({ waiting, batch: this.readers.readPayload(waiting.payload) });
-      } catch (error) {
-        waiting.resolve({ outcome: "malformed", reason: (error as Error).message });
-      }
-    }
-    if (group.length === 0) return;
+    const group: { waiting: Waiting; counts: Counts }[] = [];
     try {
-      const rejected = this.write(group.map(({ batch }) => batch));
-      group.forEach(({ waiting, batch }, index) => waiting.resolve(toResult(batch, rejected[index] ?? 0)));
+      const rejected = this.write(this.takeGroup(group));
+      group.forEach(({ waiting, counts }, index) => waiting.resolve(toResult(counts, rejected[index] ?? 0)));
     } catch (error) {
       const failure = this.toStoreError(error);
       for (const { waiting } of group) {
@@ -247,8 +247,27 @@ export class TraceStore implements ThreadApi {
     }
   }
 
+  /** Reads what is waiting, one after the other, and notes in `group` what was taken. */
+  private *takeGroup(group: { waiting: Waiting; counts: Counts }[]): Generator<Batch> {
+    for (let bytes = 0; bytes < MAX_GROUP_BYTES && group.length < MAX_GROUP_PAYLOADS;) {
+      const waiting = this.queue.shift();
+      if (waiting === undefined) return;
+      bytes += waiting.payload.body.byteLength;
+      let batch;
+      try {
+        batch = this.readers.readPayload(waiting.payload);
+      } catch (error) {
+        waiting.resolve({ outcome: "malformed", reason: (error as Error).message });
+        continue;
+      }
+      const { rejected, reason } = batch;
+      group.push({ waiting, counts: { spans: batch.spans.length, logs: batch.logs.length, rejected, reason } });
+      yield batch;
+    }
+  }
+
   /** Gives for each batch how many spans were refused. */
-  private write(batches: readonly Batch[]): number[] {
+  private write(batches: Iterable<Batch>): number[] {
     const written = this.writer.write(batches, Date.now());
     this.traceCount += written.newTraces;
     this.spanCount += written.newSpans;
@@ -347,13 +366,13 @@ export class TraceStore implements ThreadApi {
   }
 }
 
-function toResult(batch: ReturnType<Readers["readPayload"]>, refused: number): IngestResult {
-  const reasons = [batch.reason, refused > 0 ? "a trace has too many spans" : undefined].filter(Boolean);
+function toResult({ spans, logs, rejected, reason }: Counts, refused: number): IngestResult {
+  const reasons = [reason, refused > 0 ? "a trace has too many spans" : undefined].filter(Boolean);
   return {
     outcome: "kept",
-    spans: batch.spans.length - refused,
-    logs: batch.logs.length,
-    rejected: batch.rejected + refused,
+    spans: spans - refused,
+    logs,
+    rejected: rejected + refused,
     ...(reasons.length > 0 && { reason: reasons.join("; ") }),
   };
 }

@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import { rmSync } from "node:fs";
 import type * as Wasm from "node-sqlite3-wasm";
-import type { Driver, Row, SqlValue } from "./driver.ts";
+import { LONG_TEXT, type Driver, type Row, type SqlValue } from "./driver.ts";
 import { StatementCache } from "./statement-cache.ts";
 
 type Kept = Pick<Wasm.Statement, "finalize"> & { run(values: SqlValue[]): unknown; all(values: SqlValue[]): Row[] };
@@ -27,7 +27,10 @@ export function openWasm(path: string | undefined): Driver {
     name: "node-sqlite3-wasm",
     exec: (sql) => database.exec(sql),
     prepare: (sql) => ({
-      run: (values) => guarded(() => void statements.get(sql).run(values as SqlValue[])),
+      run(values) {
+        const bound = sql.includes(LONG_TEXT) ? values.map(toBytes) : values;
+        guarded(() => void statements.get(sql).run(bound as SqlValue[]));
+      },
       all: (values) => guarded(() => statements.get(sql).all(values as SqlValue[])),
     }),
     transaction(work) {
@@ -47,6 +50,10 @@ export function openWasm(path: string | undefined): Driver {
       database.close();
     },
   };
+}
+
+function toBytes(value: SqlValue): SqlValue | Uint8Array {
+  return typeof value === "string" ? Buffer.from(value) : value;
 }
 
 function finalize(statement: Kept): void {

@@ -1,4 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
+import { readImport } from "../receive/read-import.ts";
 import { readPayload } from "../receive/read-payload.ts";
 import type { Answer, Question, Said, ThreadError, ThreadOptions } from "./protocol.ts";
 import { StoreError } from "./store.ts";
@@ -8,10 +9,6 @@ import { TraceStore } from "./trace-store.ts";
 
 const port = parentPort!;
 const say = (said: Said): void => port.postMessage(said);
-
-const readImport = (): never => {
-  throw new Error("not there yet");
-};
 
 /** Answers wait for the end of the turn, so that those of one transaction go as one message. */
 let answers: Answer[] = [];
