@@ -1,11 +1,13 @@
 import type { SpanColumns } from "../model/trace.ts";
 import type { TraceTree } from "./trace-tree.ts";
 
-/** All spans of one name in one service that were called the same way. */
+/** All spans that do the same (`SpanColumns.group`) under one name in one service, called the same way. */
 export interface Frame {
   /** Indexes into `TraceDetail.strings`; -1 for what stands for a missing span. */
   name: number;
   service: number;
+  /** Likewise; -1 where its spans differ in it. */
+  detail: number;
   /** Index among the frames, before its own; -1 at the bottom. */
   parent: number;
   depth: number;
@@ -43,18 +45,20 @@ export function flameGraph(tree: TraceTree, spans: SpanColumns, self: Float64Arr
     const parent = above < 0 ? -1 : frameOf[above]!;
     const name = node < tree.spanCount ? spans.name[node]! : -1;
     const service = node < tree.spanCount ? spans.service[node]! : -1;
-    const key = `${parent} ${name} ${service}`;
+    const detail = node < tree.spanCount ? spans.detail[node]! : -1;
+    const key = `${parent} ${name} ${service} ${spans.group[node] ?? -1}`;
     let index = known.get(key);
     if (index === undefined) {
       index = frames.length;
       known.set(key, index);
       const depth = parent < 0 ? 0 : frames[parent]!.depth + 1;
       const nothing = { count: 0, errorCount: 0, selfNanos: 0, totalNanos: 0, left: 0 };
-      frames.push({ name, service, parent, depth, ...nothing, longest: node });
+      frames.push({ name, service, detail, parent, depth, ...nothing, longest: node });
     }
     frameOf[node] = index;
     const frame = frames[index]!;
     frame.count++;
+    if (frame.detail !== detail) frame.detail = -1;
     if (spans.statusCode[node] === 2) frame.errorCount++;
     frame.selfNanos += self[node]!;
     if (lengthOf(tree, node) > lengthOf(tree, frame.longest)) frame.longest = node;

@@ -310,6 +310,31 @@ describe("the flame graph", () => {
     expect(frames[1]!.left).toBe(frames[2]!.totalNanos);
   });
 
+  test("keeps calls of different groups apart, and has their detail where it is the same", () => {
+    const call = (id: string, detail: string, group: string, from: number): MadeSpan => ({
+      id,
+      parent: "root",
+      name: "POST",
+      detail,
+      group,
+      from,
+      to: from + 5,
+    });
+    const trace = makeTrace([
+      { id: "root", from: 0, to: 100 },
+      call("a", "http://a/1", "a", 1),
+      call("b", "http://a/2", "a", 10),
+      call("c", "http://b/", "b", 20),
+      call("d", "http://b/", "b", 30),
+    ]);
+    const tree = buildTree(trace.spans);
+    const { frames } = flameGraph(tree, trace.spans, selfTimes(tree));
+    expect(frames.slice(1).map(({ count, detail }) => [count, trace.strings[detail]])).toEqual([
+      [2, undefined],
+      [2, "http://b/"],
+    ]);
+  });
+
   test("is as wide as all self time, and what is above lies within what is below", () => {
     const trace = largeTrace({ spans: 3000, skewMillis: 20, brokenPerThousand: 20 });
     const tree = buildTree(trace.spans);

@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { flameGraph, type FlameGraph, type Frame } from "../../../src/analysis/flame.ts";
+import { shortDetail } from "../../../src/analysis/short-detail.ts";
 import { ServiceName } from "../../components/service-name.tsx";
 import { formatCount, formatDuration } from "../../format.ts";
 import { serviceColourName } from "../../service-colour.ts";
@@ -141,7 +142,7 @@ export function FlameView({ view, model }: { view: TraceView; model: TraceModel 
   function tableOf(of: FlameGraph, names: readonly string[]): TableLine[] {
     const lines = new Map<string, TableLine>();
     for (const [index, frame] of of.frames.entries()) {
-      const key = `${frame.service} ${frame.name}`;
+      const key = `${frame.service} ${names[index]}`;
       const service = model.detail.strings[frame.service] ?? "";
       const line = lines.get(key) ?? { key, name: names[index]!, service, count: 0, selfNanos: 0, frame: index };
       line.count += frame.count;
@@ -165,8 +166,12 @@ function percent(part: number): string {
   return Number.isFinite(part) ? `${(part * 100).toFixed(1)}%` : "–";
 }
 
-function labelOf({ detail }: TraceModel, { name }: Frame): string {
-  return name < 0 ? "Span that has not arrived" : detail.strings[name] || "(no name)";
+function labelOf({ detail }: TraceModel, frame: Frame): string {
+  if (frame.name < 0) return "Span that has not arrived";
+  const name = detail.strings[frame.name] || "(no name)";
+  // A lone verb says too little; `SELECT users` says enough.
+  const more = name.includes(" ") ? "" : shortDetail(name, detail.strings[frame.detail] ?? "");
+  return more === "" ? name : `${name} ${more}`;
 }
 
 function foundFrames({ frames, frameOf }: FlameGraph, matches: Uint8Array | undefined): Uint8Array | undefined {
@@ -218,6 +223,7 @@ function draw(canvas: HTMLCanvasElement, { graph, labels, model, window, width, 
   const colours = new Map<number, string>();
   const onService = tokenValue("--on-service");
   const text = tokenValue("--text");
+  const muted = tokenValue("--text-muted");
   const characterWidth = context.measureText("abcdefghij").width / 10;
   for (const [index, frame] of graph.frames.entries()) {
     const from = Math.max(((frame.left - window.left) / window.size) * width, 0);
@@ -230,13 +236,15 @@ function draw(canvas: HTMLCanvasElement, { graph, labels, model, window, width, 
       colour = tokenValue(service === undefined ? "--border-strong" : serviceColourName(service));
       colours.set(frame.service, colour);
     }
-    context.globalAlpha = found === undefined || found[index] === 1 ? 1 : 0.25;
+    const isDim = found !== undefined && found[index] === 0;
+    context.globalAlpha = isDim ? 0.25 : 1;
     context.fillStyle = colour;
     context.fillRect(from, y, Math.max(to - from - 1, 0.5), FRAME_HEIGHT - 1);
     const room = Math.floor((to - from - TEXT_MARGIN * 2) / characterWidth);
     if (room >= 3) {
       const label = `${frame.errorCount > 0 ? "✕ " : ""}${labels[index]}${frame.count > 1 ? ` ×${frame.count}` : ""}`;
-      context.fillStyle = onService;
+      context.globalAlpha = 1;
+      context.fillStyle = isDim ? muted : onService;
       context.fillText(
         label.length > room ? `${label.slice(0, room - 1)}…` : label,
         from + TEXT_MARGIN,

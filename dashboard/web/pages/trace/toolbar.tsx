@@ -104,7 +104,7 @@ export function Toolbar({ view }: { view: TraceView }): JSX.Element {
 
 function Search({ view }: { view: TraceView }): JSX.Element {
   const field = useRef<HTMLInputElement>(null);
-  const { query, only } = view.choices.value;
+  const { query, only, view: shown } = view.choices.value;
   const count = view.matchCount.value;
   useShortcut("/", "Search in the trace", () => field.current?.select(), "trace");
   return (
@@ -140,36 +140,40 @@ function Search({ view }: { view: TraceView }): JSX.Element {
           <span class="trace-found" role="status">
             {formatCount(count)} found
           </span>
-          <button
-            type="button"
-            class="icon-button"
-            aria-label="Previous one found"
-            title="Previous (N)"
-            disabled={count === 0}
-            onClick={() => view.goToMatch(-1, { focus: false })}
-          >
-            <Icon name="chevron-up" size={14} />
-          </button>
-          <button
-            type="button"
-            class="icon-button"
-            aria-label="Next one found"
-            title="Next (n)"
-            disabled={count === 0}
-            onClick={() => view.goToMatch(1, { focus: false })}
-          >
-            <Icon name="chevron-down" size={14} />
-          </button>
-          <button
-            type="button"
-            class="icon-button"
-            aria-label="Show only what is found"
-            aria-pressed={only}
-            title="Show only what is found"
-            onClick={() => view.change({ only: only ? null : "1" })}
-          >
-            <Icon name="filter" size={14} />
-          </button>
+          {shown === "waterfall" && (
+            <>
+              <button
+                type="button"
+                class="icon-button"
+                aria-label="Previous one found"
+                title="Previous (N)"
+                disabled={count === 0}
+                onClick={() => view.goToMatch(-1, { focus: false })}
+              >
+                <Icon name="chevron-up" size={14} />
+              </button>
+              <button
+                type="button"
+                class="icon-button"
+                aria-label="Next one found"
+                title="Next (n)"
+                disabled={count === 0}
+                onClick={() => view.goToMatch(1, { focus: false })}
+              >
+                <Icon name="chevron-down" size={14} />
+              </button>
+              <button
+                type="button"
+                class="icon-button"
+                aria-label="Show only what is found"
+                aria-pressed={only}
+                title="Show only what is found"
+                onClick={() => view.change({ only: only ? null : "1" })}
+              >
+                <Icon name="filter" size={14} />
+              </button>
+            </>
+          )}
         </>
       )}
     </search>

@@ -1,4 +1,4 @@
-import type { JSX } from "preact";
+import type { ComponentChildren, JSX } from "preact";
 import { REPAIR } from "../../../src/analysis/trace-tree.ts";
 import { Icon } from "../../components/icon.tsx";
 import { formatDuration } from "../../format.ts";
@@ -25,6 +25,8 @@ export interface RowContext {
   criticalPath: boolean;
   followed: ReadonlyMap<string, Followed>;
   matchesOf: (model: TraceModel) => Uint8Array | undefined;
+  /** What is searched for, to be marked in what was found. */
+  words: readonly string[];
 }
 
 /** How a row stands out. */
@@ -68,7 +70,11 @@ export function WaterfallRow({ row, state, context }: { row: Row; state: RowStat
         ) : (
           <span class="wf-toggle" aria-hidden="true" />
         )}
-        {row.type === "link" ? <LinkName row={row} followed={context.followed} /> : <SpanName row={row} />}
+        {row.type === "link" ? (
+          <LinkName row={row} followed={context.followed} />
+        ) : (
+          <SpanName row={row} words={isMatch ? context.words : []} />
+        )}
       </div>
       <div class="wf-time" role="gridcell">
         {row.type === "link" ? null : <SpanTime row={row} context={context} />}
@@ -86,7 +92,7 @@ function colourOf({ model, node }: Row): string {
   return isMissing(model, node) ? "var(--border-strong)" : serviceColour(serviceOf(model, node));
 }
 
-function SpanName({ row }: { row: Row }): JSX.Element {
+function SpanName({ row, words }: { row: Row; words: readonly string[] }): JSX.Element {
   const { model, node, fold } = row;
   const service = serviceOf(model, node);
   const parent = model.tree.parent[node]!;
@@ -99,13 +105,20 @@ function SpanName({ row }: { row: Row }): JSX.Element {
     <span class="wf-label" title={title}>
       <Icon name={isMissing(model, node) ? "warning" : categoryOf(model, node)} size={14} />
       {failed && <Icon name="error" size={14} label="failed" />}
-      {isElsewhere && <span class="wf-service">{service}</span>}
-      <span class="wf-operation">{name}</span>
+      {isElsewhere && <span class="wf-service">{marked(service, words)}</span>}
+      <span class="wf-operation">{marked(name, words)}</span>
       {fold !== undefined && <span class="badge wf-times">×{fold.members.length}</span>}
       <Repairs model={model} node={node} />
-      {detail !== "" && <span class="wf-detail">{detail}</span>}
+      {detail !== "" && <span class="wf-detail">{marked(detail, words)}</span>}
     </span>
   );
+}
+
+/** The text with the words in it marked, whatever their case. */
+function marked(text: string, words: readonly string[]): ComponentChildren {
+  if (words.length === 0) return text;
+  const pattern = new RegExp(`(${words.map((word) => word.replace(/[^\p{L}\p{N}]/gu, "\\$&")).join("|")})`, "i");
+  return text.split(pattern).map((part, index) => (index % 2 === 1 ? <mark key={index}>{part}</mark> : part));
 }
 
 function LinkName({ row, followed }: { row: Row; followed: ReadonlyMap<string, Followed> }): JSX.Element {

@@ -36,7 +36,13 @@ export function Waterfall({ view }: { view: TraceView }): JSX.Element {
   const query = view.choices.value.query;
   const followed = view.followed.value;
   const context = useMemo(
-    (): RowContext => ({ axis, criticalPath, followed, matchesOf: view.matchesOf }),
+    (): RowContext => ({
+      axis,
+      criticalPath,
+      followed,
+      matchesOf: view.matchesOf,
+      words: query.split(/\s+/).filter(Boolean),
+    }),
     [axis, criticalPath, followed, query],
   );
   const room = Math.max(0, size.height - HEAD_HEIGHT);
