@@ -21,7 +21,7 @@ const page = await rolldown({
   cwd: root,
   input: { app: "web/main.tsx" },
   platform: "browser",
-  transform: { jsx: { runtime: "automatic", importSource: "preact" }, target: "es2022" },
+  transform: { target: "es2022" },
 });
 await page.write({ dir: join(fresh, "web"), format: "esm", entryFileNames: "[name].js", minify: true });
 await page.close();
