@@ -252,6 +252,7 @@ describe("the axis", () => {
     const { scale, range } = axisOf(model);
     const ticks = findTicks(scale, range, 900);
     expect(ticks.map(({ nanos }) => nanos / MILLI)).toEqual([0, 50, 100, 150, 1390]);
+    expect(ticks.map(({ label }) => label)).toEqual(["0ms", "50ms", "100ms", "150ms", "1.39s"]);
     expect(findTicks(scale, { from: 0, to: 0 }, 900)).toEqual([]);
     for (const { at } of ticks) expect(at).toBeGreaterThanOrEqual(0);
   });

@@ -164,9 +164,9 @@ function Ticks({ axis, ticks, labels }: { axis: Axis; ticks: readonly Tick[]; la
           </span>
         );
       })}
-      {ticks.map(({ at, nanos }) => (
+      {ticks.map(({ at, nanos, label }) => (
         <span key={nanos} class="wf-tick" style={{ left: `${at * axis.width}px` }}>
-          {labels === true && at * axis.width < axis.width + INSET_RIGHT - 40 && formatDuration(nanos)}
+          {labels === true && at * axis.width < axis.width + INSET_RIGHT - 40 && label}
         </span>
       ))}
     </>
