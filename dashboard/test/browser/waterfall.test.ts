@@ -13,10 +13,10 @@ const texts = async (page: Page): Promise<string[]> => {
   await rows(page).first().waitFor();
   return (await rows(page).allInnerTexts()).map((text) => text.replaceAll(/\s+/g, " ").trim());
 };
-const expectRows = (page: Page, expected: ReadonlyArray<string | RegExp>): Promise<void> =>
-  expect
-    .poll(() => texts(page), { timeout: 15_000 })
-    .toEqual(expected.map((text) => expect.stringMatching(text) as string));
+const expectRows = async (page: Page, expected: ReadonlyArray<string | RegExp>): Promise<void> => {
+  const matching = expected.map((text) => expect.stringMatching(text) as string);
+  await expect.poll(() => texts(page), { timeout: 15_000 }).toEqual(matching);
+};
 
 const press = async (page: Page, ...keys: string[]): Promise<void> => {
   for (const key of keys) await page.keyboard.press(key);
