@@ -45,6 +45,8 @@ export function startRouter(): void {
     const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
     if (!(link instanceof HTMLAnchorElement) || link.origin !== location.origin) return;
     if (link.target !== "" || link.hasAttribute("download") || link.pathname.startsWith("/api/")) return;
+    // Within the page: the browser's own business.
+    if (link.hash !== "" && link.pathname + link.search === location.pathname + location.search) return;
     event.preventDefault();
     navigate(link.pathname + link.search);
   });

@@ -33,6 +33,9 @@ export function Popover(props: PopoverProps): JSX.Element {
     const toggled = (event: Event): void => {
       const open = (event as ToggleEvent).newState === "open";
       setOpen(open);
+      // What had the focus may be gone with the popup, or was taken out of it by a choice.
+      const focused = document.activeElement;
+      if (!open && (focused === document.body || element.contains(focused))) button.current?.focus();
       props.onToggle?.(open);
     };
     element.addEventListener("toggle", toggled);
