@@ -1,6 +1,3 @@
-import { openNodeSqlite } from "./node-sqlite-driver.ts";
-import { openWasm } from "./wasm-driver.ts";
-
 /** What can be bound to a parameter or stand in a column. Integers stay within 2^53: `node:sqlite` refuses to read others. */
 export type SqlValue = string | number | null;
 
@@ -28,15 +25,6 @@ export interface Driver {
 }
 
 export type DriverName = "node:sqlite" | "node-sqlite3-wasm";
-
-/** Opens `path`, or a database in memory without one. `node:sqlite` where this Node has it (22.13 and later), else WebAssembly. */
-export function openDriver(path: string | undefined, name?: DriverName): Driver {
-  if (name === "node-sqlite3-wasm") return openWasm(path);
-  const native = openNodeSqlite(path);
-  if (native !== undefined) return native;
-  if (name === "node:sqlite") throw new Error(`Node ${process.version} has no node:sqlite`);
-  return openWasm(path);
-}
 
 /** What a failure of SQLite means. `full` is also a disk that refuses to be written for another reason. */
 export type Failure = "full" | "corrupt" | "locked" | "unwritable" | "other";

@@ -2,8 +2,9 @@ import type { Facets, ImportResult, SavedFilter, ServiceMap } from "../model/api
 import type { TraceFilter } from "../model/filter.ts";
 import type { SpanRecord } from "../model/span.ts";
 import type { TraceDetail, TraceSummary } from "../model/trace.ts";
-import { classifyFailure, openDriver, type Driver } from "./driver.ts";
+import { classifyFailure, type Driver } from "./driver.ts";
 import { getFacets } from "./facets.ts";
+import { openDriver } from "./open-driver.ts";
 import type { ThreadApi, ThreadOptions, TracesPortion } from "./protocol.ts";
 import { evictOldest, fileBytes, shrinkFile, usedBytes, type Evicted } from "./retention.ts";
 import { migrate, readVersion } from "./schema.ts";
@@ -151,13 +152,9 @@ export class TraceStore implements ThreadApi {
     const traces = new Set(spans.map(({ traceId }) => traceId)).size;
     const result: ImportResult = { format, traces, spans: spans.length, rejectedSpans: rejected };
     for (let from = 0; from < spans.length; from += PORTION_SPANS) {
-      try {
-        const refused = this.write([{ spans: spans.slice(from, from + PORTION_SPANS), logs: [] }])[0] ?? 0;
-        result.spans -= refused;
-        result.rejectedSpans += refused;
-      } catch (error) {
-        throw this.toStoreError(error);
-      }
+      const refused = this.write([{ spans: spans.slice(from, from + PORTION_SPANS), logs: [] }])[0] ?? 0;
+      result.spans -= refused;
+      result.rejectedSpans += refused;
       await nextTurn();
     }
     return result;
@@ -170,17 +167,17 @@ export class TraceStore implements ThreadApi {
 
   async putSavedFilter({ name, query }: SavedFilter): Promise<SavedFilter[]> {
     const sql = "INSERT INTO saved_filters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET query = excluded.query";
-    this.change(() => this.database.prepare(sql).run([name, query]));
+    this.database.transaction(() => this.database.prepare(sql).run([name, query]));
     return this.getSavedFilters();
   }
 
   async deleteSavedFilter(name: string): Promise<SavedFilter[]> {
-    this.change(() => this.database.prepare("DELETE FROM saved_filters WHERE name = ?").run([name]));
+    this.database.transaction(() => this.database.prepare("DELETE FROM saved_filters WHERE name = ?").run([name]));
     return this.getSavedFilters();
   }
 
   async clear(): Promise<void> {
-    this.change(() => {
+    this.database.transaction(() => {
       for (const table of ["traces", "chunks", "links", "logs", "resources", "scopes"])
         this.database.exec(`DELETE FROM ${table}`);
     });
@@ -238,7 +235,7 @@ export class TraceStore implements ThreadApi {
       const rejected = this.write(this.takeGroup(group));
       group.forEach(({ waiting, counts }, index) => waiting.resolve(toResult(counts, rejected[index] ?? 0)));
     } catch (error) {
-      const failure = this.toStoreError(error);
+      const failure = describeFailure(error, this.options.path);
       for (const { waiting } of group) {
         if (failure instanceof StoreError && failure.code === "full")
           waiting.resolve({ outcome: "full", reason: failure.message });
@@ -275,14 +272,6 @@ export class TraceStore implements ThreadApi {
     this.noteChanged(written.changed);
     this.startEviction();
     return written.rejected;
-  }
-
-  private change(work: () => void): void {
-    try {
-      this.database.transaction(work);
-    } catch (error) {
-      throw this.toStoreError(error);
-    }
   }
 
   private readImportBody(body: Uint8Array<ArrayBuffer>): ReturnType<Readers["readImport"]> {
@@ -360,10 +349,6 @@ export class TraceStore implements ThreadApi {
       if (rows.length > 0) this.events.traces(watcher, rows.map(toSummary));
     }
   }
-
-  private toStoreError(error: unknown): unknown {
-    return error instanceof StoreError ? error : describeFailure(error, this.options.path);
-  }
 }
 
 function toResult({ spans, logs, rejected, reason }: Counts, refused: number): IngestResult {
@@ -381,9 +366,6 @@ function openDatabase({ path, driver }: ThreadOptions): Driver {
   let database: Driver | undefined;
   try {
     database = openDriver(path, driver);
-    // With both, no other process gets in, and WebAssembly can have a write-ahead log, too. It needs one: after kill -9 its
-    // rollback journal is not rolled back (its own lock makes SQLite believe that the journal is still in use).
-    database.exec("PRAGMA locking_mode = EXCLUSIVE");
     const version = readVersion(database, path);
     // Only possible before anything is written: pages that evicted traces leave can be given back bit by bit.
     if (version === 0) database.exec("PRAGMA auto_vacuum = INCREMENTAL");
@@ -400,12 +382,13 @@ function openDatabase({ path, driver }: ThreadOptions): Driver {
     } catch {
       // It is given up anyway.
     }
-    throw error instanceof StoreError ? error : describeFailure(error, path);
+    throw describeFailure(error, path);
   }
 }
 
-/** Another error stays as it is. */
-function describeFailure(error: unknown, path: string | undefined): unknown {
+/** A failure of SQLite in words that say what to do. Another error stays as it is. */
+export function describeFailure(error: unknown, path: string | undefined): unknown {
+  if (error instanceof StoreError) return error;
   const { message } = error as Error;
   const place = path ?? "the memory";
   switch (classifyFailure(error)) {

@@ -3,11 +3,12 @@ import { readImport } from "../receive/read-import.ts";
 import { readPayload } from "../receive/read-payload.ts";
 import type { Answer, Question, Said, ThreadError, ThreadOptions } from "./protocol.ts";
 import { StoreError } from "./store.ts";
-import { TraceStore } from "./trace-store.ts";
+import { describeFailure, TraceStore } from "./trace-store.ts";
 
 // The store's thread: SQLite is synchronous, and reading what arrives takes as long as writing it.
 
 const port = parentPort!;
+const options = workerData as ThreadOptions;
 const say = (said: Said): void => port.postMessage(said);
 
 /** Answers wait for the end of the turn, so that those of one transaction go as one message. */
@@ -24,7 +25,7 @@ function answer(given: Answer): void {
 
 try {
   const store = new TraceStore(
-    workerData as ThreadOptions,
+    options,
     { readPayload, readImport },
     {
       traces: (watcher, traces) => say({ type: "traces", watcher, traces }),
@@ -43,7 +44,8 @@ try {
   say({ type: "failed", error: toThreadError(error) });
 }
 
-function toThreadError(error: unknown): ThreadError {
+function toThreadError(cause: unknown): ThreadError {
+  const error = describeFailure(cause, options.path);
   const { message } = error as Error;
   return error instanceof StoreError ? { message, code: error.code } : { message };
 }
