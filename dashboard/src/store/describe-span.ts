@@ -16,6 +16,8 @@ export interface SpanDescription {
 }
 
 const MAX_TEXT = 400;
+const MAX_PARAMETERS = 5;
+const MAX_PARAMETER = 24;
 
 const CLIENT = 3;
 const PRODUCER = 4;
@@ -61,7 +63,8 @@ function describeCache(span: SpanRecord, system: string): SpanDescription {
   const outcome = hit === undefined ? "" : isHit ? "hit" : "miss";
   const command = text(read["cache.operation"]) || text(read["db.operation.name"]) || text(read["db.operation"]);
   const said = key === "" ? text(read["db.query.text"] ?? read["db.statement"]) : "";
-  const detail = said || [command, key, outcome].filter(Boolean).join(" ");
+  const ttl = text(read["cache.ttl"]);
+  const detail = said || [command, key, outcome, ttl && `ttl ${ttl}s`].filter(Boolean).join(" ");
   const peer = span.kind === CLIENT ? `cache:${system || "cache"}` : "";
   const description = describe(span, "cache", detail, ownGroup(span), peer);
   if (hit === undefined) return description;
@@ -86,7 +89,28 @@ function describeDatabase(span: SpanRecord, system: string, statement: string): 
   const group = statement === "" ? ownGroup(span) : `${span.resource.serviceName} ${normalise(statement)}`;
   const place = text(read["db.namespace"]) || text(read["db.name"]) || serverOf(read);
   const peer = span.kind === CLIENT ? `database:${system || "database"}${place && `/${place}`}` : "";
-  return describe(span, "database", statement || summary, group, peer);
+  const detail = statement === "" ? summary : [statement, parametersOf(read), rowsOf(read)].filter(Boolean).join(" ");
+  return describe(span, "database", detail, group, peer);
+}
+
+/** `['h4s9b1', 'https://nodejs.org…']`: the first parameters that are told by their place. */
+function parametersOf(read: Attributes): string {
+  const shown: string[] = [];
+  for (let place = 0; place < MAX_PARAMETERS; place++) {
+    const value = read[`db.query.parameter.${place}`];
+    if (value === undefined) break;
+    const whole = text(value);
+    shown.push(`'${whole.length > MAX_PARAMETER ? `${whole.slice(0, MAX_PARAMETER)}…` : whole}'`);
+  }
+  return shown.length === 0 ? "" : `[${shown.join(", ")}]`;
+}
+
+function rowsOf(read: Attributes): string {
+  const returned = read["db.response.returned_rows"];
+  const affected = read["tracekit.db.affected_rows"];
+  const rows = (rowCount: number): string => `→ ${rowCount} ${rowCount === 1 ? "row" : "rows"}`;
+  if (typeof returned === "number") return rows(returned);
+  return typeof affected === "number" ? `${rows(affected)} affected` : "";
 }
 
 function describeMessaging(span: SpanRecord): SpanDescription {
@@ -98,7 +122,8 @@ function describeMessaging(span: SpanRecord): SpanDescription {
   const destination = (isAnonymous && template) || name || template;
   const topic = destination || text(read["messaging.system"]);
   const peer = span.kind >= PRODUCER && topic !== "" ? `topic:${topic}` : "";
-  return describe(span, "messaging", destination, ownGroup(span), peer);
+  const payload = text(read["tracekit.messaging.body.content"]).slice(0, MAX_TEXT);
+  return describe(span, "messaging", [destination, payload].filter(Boolean).join(" "), ownGroup(span), peer);
 }
 
 function describeHttp(span: SpanRecord): SpanDescription {
@@ -108,7 +133,8 @@ function describeHttp(span: SpanRecord): SpanDescription {
   const path = text(read["url.path"]) && text(read["url.path"]) + (query && `?${query}`);
   const target = path || text(read["http.target"]) || text(read["http.route"]);
   const isClient = span.kind === CLIENT;
-  const detail = isClient ? full || target : target || full;
+  const status = httpStatusOf(read);
+  const detail = (isClient ? full || target : target || full) + (status === null ? "" : ` → ${status}`);
   const host = peerHost(span);
   return describe(span, "http", detail, ownGroup(span) + (isClient ? ` ${host}` : ""), host);
 }

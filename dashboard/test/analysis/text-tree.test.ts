@@ -71,6 +71,9 @@ test.each([
   ["GET", "get user:1 miss", "user:1 miss"],
   ["GET /:id", "/jbl3ts", "/jbl3ts"],
   ["SELECT urls", "SELECT url FROM urls", "SELECT url FROM urls"],
+  ["POST /track", "/track → 202", "→ 202"],
+  ["POST", "http://analytics/track → 202", "http://analytics/track → 202"],
+  ["process url-events", 'url-events {"id":1}', '{"id":1}'],
   ["auth.verify", "", ""],
 ])("beside the name %s the detail %j says %j", (name, detail, shown) => {
   expect(shortDetail(name, detail)).toBe(shown);
