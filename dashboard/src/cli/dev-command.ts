@@ -15,7 +15,8 @@ import { whoListens } from "./running.ts";
 import { asBefore, untraced } from "./untraced.ts";
 import { parsePort } from "./values.ts";
 
-/** Two that start at once both find nobody: who comes second waits this long for the first. */
+/** Two that start at once both find nobody, and one that ends has its store a moment longer than its port: who comes second
+ *  tries for this long. */
 const SECOND_MILLIS = 5000;
 
 export const dev: Command = {
@@ -70,7 +71,6 @@ async function run(given: Given, program: Program): Promise<number> {
   for (const warning of warnings) say(warning);
   if (!given.has("quiet")) say(`traces of this command: ${url}`);
   if (given.has("open")) openBrowser(url);
-  void stayConnected(url, token);
   try {
     const ended = await runCommand(given.words, env);
     endAs(ended);
@@ -82,36 +82,35 @@ async function run(given: Given, program: Program): Promise<number> {
   }
 }
 
-/** The address of the dashboard on this port, which is started if need be. */
+/** The address of the dashboard on this port, which is started if need be, and which knows that it is used. */
 async function useDashboard(port: number, token: string | undefined, given: Given, program: Program): Promise<string> {
-  const url = `http://localhost:${port}`;
-  const find = async (): Promise<string | undefined> => {
-    if (port === 0) return undefined;
-    const found = await whoListens(url, token);
-    if (found.who === "stranger")
-      throw new Failure(
-        `port ${port} is taken by another program. Choose another one: ${program.name} dev --port ${port + 1} -- …`,
-      );
-    if (found.who === "dashboard" && found.status === undefined)
-      throw new Failure(
-        `the dashboard at ${url} wants its token: --token <token>, or TRACEKIT_DASHBOARD_TOKEN in the environment.`,
-      );
-    return found.who === "nobody" ? undefined : url;
-  };
-  const running = await find();
-  if (running !== undefined) return running;
-  try {
-    return await startInBackground(port, given, program);
-  } catch (error) {
-    if (!(error instanceof NotStarted)) throw error;
-    const until = Date.now() + SECOND_MILLIS;
-    while (error.mayBeSecond && Date.now() < until) {
-      const first = await find().catch(() => undefined);
-      if (first !== undefined) return first;
-      await sleep(200);
+  const until = Date.now() + SECOND_MILLIS;
+  for (;;) {
+    try {
+      const url = (await findDashboard(port, token, program)) ?? (await startInBackground(port, given, program));
+      // One that was about to end, unused, may have answered the question and nothing since.
+      if ((await stayConnected(url, token)) || Date.now() > until) return url;
+    } catch (error) {
+      if (!(error instanceof NotStarted && error.mayBeSecond) || Date.now() > until) throw error;
     }
-    throw error;
+    await sleep(200);
   }
+}
+
+/** The address of the dashboard that runs on this port; undefined where nobody answers. */
+async function findDashboard(port: number, token: string | undefined, program: Program): Promise<string | undefined> {
+  if (port === 0) return undefined;
+  const url = `http://localhost:${port}`;
+  const found = await whoListens(url, token);
+  if (found.who === "stranger")
+    throw new Failure(
+      `port ${port} is taken by another program. Choose another one: ${program.name} dev --port ${port + 1} -- …`,
+    );
+  if (found.who === "dashboard" && found.status === undefined)
+    throw new Failure(
+      `the dashboard at ${url} wants its token: --token <token>, or TRACEKIT_DASHBOARD_TOKEN in the environment.`,
+    );
+  return found.who === "nobody" ? undefined : url;
 }
 
 /** What the dashboard said instead of its address. */
@@ -232,16 +231,27 @@ function sameAddress(one: string, other: string): boolean {
   return local(one) === local(other);
 }
 
-/** Tells the dashboard that it is used: a connection ends with this process, however that ends. */
-async function stayConnected(url: string, token: string | undefined): Promise<never> {
+/** Tells the dashboard that it is used: a connection ends with this process, however that ends. Resolves once the dashboard has
+ *  answered, with false where it did not. */
+function stayConnected(url: string, token: string | undefined): Promise<boolean> {
+  return new Promise((resolve) => void connect(url, token, resolve));
+}
+
+async function connect(url: string, token: string | undefined, first: (isConnected: boolean) => void): Promise<void> {
   // Of a service nobody has: only the connection is wanted.
   const nothing = new URLSearchParams({ service: "\0" });
+  let wasConnected = false;
   for (;;) {
     try {
-      for await (const _ of listenTo(url, nothing, { token }));
+      for await (const _ of listenTo(url, nothing, { token })) {
+        wasConnected = true;
+        first(true);
+      }
     } catch {
       // It was ended, or is started again: not the command's business.
     }
+    first(false);
+    if (!wasConnected) return;
     await sleep(1000, undefined, { ref: false });
   }
 }

@@ -154,6 +154,21 @@ describe("tracekit dev with no dashboard running", () => {
     await untilDown(url);
   });
 
+  test("starts another when the one that answered was just about to end", { timeout: TIMEOUT }, async () => {
+    const port = await freePort();
+    const server = createServer((request, response) => {
+      if (request.url !== "/api/status") return;
+      response.end(JSON.stringify({ version: "0.1.0", received: {} }));
+      response.on("close", () => void server.close().closeAllConnections());
+    });
+    await new Promise<void>((resolve) => server.listen(port, resolve));
+    onTestFinished(() => void server.close().closeAllConnections());
+    const args = ["dev", "--memory", "--port", String(port), "--", node, "app.cjs"];
+    expect(await ended(args, { cwd: makeProject(apps) })).toMatchObject({ code: 0, stdout: "done\n" });
+    await tracesOf(`http://localhost:${port}`, (traces) => traces.length === 1);
+    await untilDown(`http://localhost:${port}`);
+  });
+
   test("keeps in the project's folder, where its log is too", { timeout: TIMEOUT }, async () => {
     const cwd = makeProject(apps);
     const port = String(await freePort());
