@@ -197,7 +197,10 @@ export function normalise(statement: string): string {
   const start = statement.length > 4000 ? statement.slice(0, 4000) : statement;
   const result = start
     .replace(/\/\*[\s\S]*?\*\/|--[^\n]*/g, " ")
-    .replace(/'(?:[^']|'')*(?:'|$)|(?<![\w"`$.])(?:\$\d+|[:@][a-z_]\w*|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?![\w"`])/gi, "?")
+    .replace(
+      /'(?:[^']|'')*(?:'|$)|(?<![\w"`$.:])(?:\$\d+|[:@][a-z_]\w*|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?![\w"`])/gi,
+      "?",
+    )
     .replace(/\s+/g, " ")
     .replace(/\?(?: ?, ?\?)+/g, "?")
     .replace(/\(\?\)(?: ?, ?\(\?\))+/g, "(?)")

@@ -3,11 +3,11 @@ import type { TraceFilter } from "../model/filter.ts";
 import type { Driver } from "./driver.ts";
 import { absoluteMillis } from "./filter-sql.ts";
 import { PARTS } from "./schema.ts";
-import { nextTurn } from "./trace-search.ts";
 import { idAt, parentAt, readColumns, type ChunkColumns } from "./span-chunk.ts";
+import { Turns } from "./turns.ts";
 
-/** Traces read between two turns of the thread's loop. */
-const SLICE = 300;
+/** Traces read in one go: a few milliseconds. */
+const SLICE = 100;
 
 const SERVER = 2;
 const CLIENT = 3;
@@ -27,7 +27,8 @@ interface MapSpan {
   isAnswered: boolean;
 }
 
-/** Who talks to whom, of the traces that started in the range. */
+/** Who talks to whom, of the traces that started in the range. Rates are over the time from the first of them to the last, and over
+ *  a second at least. */
 export async function getServiceMap(
   database: Driver,
   range: Pick<TraceFilter, "since" | "until">,
@@ -37,26 +38,20 @@ export async function getServiceMap(
   const until =
     range.until === undefined ? Number.MAX_SAFE_INTEGER : Math.floor(absoluteMillis(range.until, now) * 1000);
   const collected = new Collector();
-  const inRange = database.prepare(
-    "SELECT min(start_us) AS first, max(start_us) AS last FROM traces WHERE start_us >= ? AND start_us < ?",
-  );
-  const [times] = inRange.all([since, until]);
-  for (let after = 0; ; await nextTurn()) {
-    const sql = `SELECT id FROM traces WHERE id > ? AND start_us >= ? AND start_us < ? ORDER BY id LIMIT ${SLICE}`;
-    const ids = database
-      .prepare(sql)
-      .all([after, since, until])
-      .map(({ id }) => Number(id));
+  const turns = new Turns();
+  const bounds = "SELECT min(start_us) AS first, max(start_us) AS last, max(id) AS latest FROM traces";
+  const inRange = database.prepare(`${bounds} WHERE start_us >= ? AND start_us < ?`);
+  const [found] = inRange.all([since, until]);
+  // What arrives meanwhile is left for the next time: there may be no end to it.
+  const latest = Number(found?.["latest"] ?? 0);
+  for (let after = 0; after < latest; await turns.next()) {
+    const sql = `SELECT id FROM traces WHERE id > ? AND id <= ? AND start_us >= ? AND start_us < ? ORDER BY id LIMIT ${SLICE}`;
+    const rows = database.prepare(sql).all([after, latest, since, until]);
+    const ids = rows.map(({ id }) => Number(id));
     for (const spans of readTraces(database, ids)) collected.add(spans);
-    if (ids.length < SLICE) break;
-    after = ids.at(-1)!;
+    after = ids.at(-1) ?? latest;
   }
-  const from = range.since === undefined ? Number(times?.["first"] ?? 0) : since;
-  const to =
-    range.until === undefined
-      ? Math.max(Number(times?.["last"] ?? 0), range.since === undefined ? 0 : now * 1000)
-      : until;
-  return collected.toMap(Math.max(1, (Math.min(to, now * 1000) - from) / 1e6));
+  return collected.toMap(Math.max(1, (Number(found?.["last"] ?? 0) - Number(found?.["first"] ?? 0)) / 1e6));
 }
 
 function readTraces(database: Driver, ids: readonly number[]): Iterable<MapSpan[]> {

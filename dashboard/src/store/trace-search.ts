@@ -19,14 +19,10 @@ import type { Sources } from "./sources.ts";
 import { readSpans, type ChunkRow } from "./span-chunk.ts";
 import { toSummary, type TraceRow } from "./trace-state.ts";
 import { readTraceLogs } from "./traces.ts";
+import { Turns } from "./turns.ts";
 
-/** Traces looked at between two turns of the thread's loop, where spans have to be read. About 10 ms. */
-const SLICE = 256;
-
-/** Lets the thread do what else is waiting. */
-export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
+/** Traces looked at in one go where their spans have to be read: a few milliseconds. */
+const SLICE = 128;
 
 export interface Position {
   startMicros: number;
@@ -44,6 +40,7 @@ export async function* findTraces(
   const where = rowCondition(filter, options.now ?? Date.now());
   const searches = searchesOf(database, filter);
   const size = needsSpans(filter) ? SLICE : Math.min(Math.max(options.limit, 1), 1000);
+  const turns = new Turns();
   let { after } = options;
   for (let wanted = options.limit; wanted > 0;) {
     const rows = readRows(database, where, after, size);
@@ -53,7 +50,7 @@ export async function* findTraces(
     const last = rows.at(-1);
     if (rows.length < size || last === undefined) return;
     after = positionOf(last);
-    if (wanted > 0) await nextTurn();
+    if (wanted > 0) await turns.next();
   }
 }
 

@@ -11,13 +11,14 @@ import { migrate, readVersion } from "./schema.ts";
 import { getServiceMap } from "./service-map.ts";
 import { Sources } from "./sources.ts";
 import { StoreError, type IngestResult, type Payload, type StoredSpan, type StoreStatus } from "./store.ts";
-import { filterTraces, findTraces, listTraces, nextTurn, positionOf } from "./trace-search.ts";
+import { filterTraces, findTraces, listTraces, positionOf } from "./trace-search.ts";
 import { toSummary } from "./trace-state.ts";
 import { findTrace, getSpan, getTrace, readTrace } from "./traces.ts";
+import { Turns } from "./turns.ts";
 import { Writer, type Batch } from "./writer.ts";
 
-/** Payload bytes written in one transaction: about 100 ms of work, for which questions have to wait. */
-const MAX_GROUP_BYTES = 3_000_000;
+/** Payload bytes written in one transaction: about 50 ms of work, for which questions have to wait. */
+const MAX_GROUP_BYTES = 1_500_000;
 const MAX_GROUP_PAYLOADS = 1000;
 /** Share of the cap that is in use after the oldest have left. */
 const AFTER_EVICTION = 0.95;
@@ -151,11 +152,12 @@ export class TraceStore implements ThreadApi {
     const { format, spans, rejected } = this.readImportBody(body);
     const traces = new Set(spans.map(({ traceId }) => traceId)).size;
     const result: ImportResult = { format, traces, spans: spans.length, rejectedSpans: rejected };
+    const turns = new Turns();
     for (let from = 0; from < spans.length; from += PORTION_SPANS) {
       const refused = this.write([{ spans: spans.slice(from, from + PORTION_SPANS), logs: [] }])[0] ?? 0;
       result.spans -= refused;
       result.rejectedSpans += refused;
-      await nextTurn();
+      await turns.next();
     }
     return result;
   }
@@ -294,7 +296,7 @@ export class TraceStore implements ThreadApi {
       const { retentionMillis } = this.options;
       const isOver = usedBytes(this.database) > this.options.maxBytes * AFTER_EVICTION;
       const arrivedBefore = isOver || retentionMillis === undefined ? undefined : Date.now() - retentionMillis;
-      const evicted = evictOldest(this.database, arrivedBefore);
+      const evicted = evictOldest(this.database, this.traceCount, arrivedBefore);
       if (evicted !== undefined) this.noteEvicted(evicted);
       if (evicted !== undefined && this.mustEvict(this.options.maxBytes * AFTER_EVICTION)) {
         this.isEvicting = true;
