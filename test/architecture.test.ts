@@ -15,13 +15,22 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "src/instrumentation": ["src/semconv", "src/diag", "src/capture", "src/trace"],
   "src/export": ["src/semconv", "src/diag", "src/config", "src/trace"],
   instrumentations: ["src/semconv", "src/diag", "src/capture", "src/trace", "src/instrumentation"],
+  "dashboard/src/model": [],
+  "dashboard/src/analysis": ["dashboard/src/model"],
+  "dashboard/src/receive": ["dashboard/src/model"],
+  "dashboard/src/store": ["dashboard/src/model", "dashboard/src/receive"],
+  "dashboard/src/server": ["dashboard/src/model", "dashboard/src/receive", "dashboard/src/store"],
+  "dashboard/src/cli": ["analysis", "model", "server", "store"].map((room) => `dashboard/src/${room}`),
+  // It runs in browsers.
+  "dashboard/web": ["dashboard/src/model", "dashboard/src/analysis"],
 };
 
-/** Reaches for something below the rooms: the chunk loader and our own version. */
-const SHARED_FILES = new Set(["src/load-chunk.ts", "package.json"]);
+/** Reaches for something below the rooms: the chunk loader, our own version, and what both command lines do with a command. */
+const SHARED_FILES = new Set(["src/load-chunk.ts", "package.json", "src/run-command.ts", "dashboard/package.json"]);
 
-const files = [...sources("src"), ...sources("instrumentations")];
-const imports = new Map(files.map((file) => [file, importsOf(file)]));
+const auto = [...sources("src"), ...sources("instrumentations")];
+const dashboard = [...sources("dashboard/src"), ...sources("dashboard/web")];
+const imports = new Map([...auto, ...dashboard].map((file) => [file, importsOf(file)]));
 
 describe("imports run one way", () => {
   test("a room imports only the rooms before it", () => {
@@ -51,22 +60,31 @@ describe("imports run one way", () => {
       for (const { target, typeOnly } of imports.get(file) ?? []) if (!typeOnly) visit(target, [...path, file]);
       done.add(file);
     };
-    for (const file of files) visit(file, []);
+    for (const file of imports.keys()) visit(file, []);
     expect(cycles).toEqual([]);
   });
 
   test("only src/config reads process.env", () => {
-    const readers = files.filter((file) =>
-      /process\.env\b/.test(withoutComments(readFileSync(join(root, file), "utf8"))),
-    );
+    const readers = auto.filter((file) => /process\.env\b/.test(withoutComments(textOf(file))));
     // The command line hands its own environment on to the command it starts.
     expect(readers.filter((file) => roomOf(file) !== "src/config" && file !== "src/cli.ts")).toEqual([]);
+  });
+
+  test("only dashboard/src/store reaches the database", () => {
+    const readers = dashboard.filter((file) => /from "(?:node:sqlite|node-sqlite3-wasm)"/.test(textOf(file)));
+    expect(readers.length).toBeGreaterThan(0);
+    expect(readers.filter((file) => roomOf(file) !== "dashboard/src/store")).toEqual([]);
+  });
+
+  test("what browsers run imports nothing of Node", () => {
+    const shared = dashboard.filter((file) => /^dashboard\/(?:web|src\/model|src\/analysis)\//.test(file));
+    expect(shared.filter((file) => /from "node:/.test(textOf(file)))).toEqual([]);
   });
 
   test("an instrumentation imports its library's types at most", () => {
     const wrong: string[] = [];
     for (const file of sources("instrumentations")) {
-      const text = readFileSync(join(root, file), "utf8");
+      const text = textOf(file);
       for (const [statement, specifier] of text.matchAll(/^import [^;]*? from "([^."][^"]*)";/gms)) {
         if (!specifier?.startsWith("node:") && !statement.startsWith("import type"))
           wrong.push(`${file}: ${specifier}`);
@@ -80,23 +98,28 @@ function sources(folder: string): string[] {
   return readdirSync(join(root, folder)).flatMap((name) => {
     const path = `${folder}/${name}`;
     if (statSync(join(root, path)).isDirectory()) return sources(path);
-    return name.endsWith(".ts") ? [path] : [];
+    return /\.tsx?$/.test(name) ? [path] : [];
   });
 }
 
+function textOf(file: string): string {
+  return readFileSync(join(root, file), "utf8");
+}
+
 function roomOf(file: string): string {
-  const [top, room = ""] = file.split("/") as [string, string?];
-  if (top === "instrumentations") return file === "instrumentations/registry.ts" ? "composition" : top;
-  return room === "" || room.includes(".") ? "composition" : `${top}/${room}`;
+  const match = /^(?:instrumentations|dashboard\/web|(?:dashboard\/)?src\/[^/.]+)(?=\/)/.exec(file);
+  return match === null || file === "instrumentations/registry.ts" ? "composition" : match[0];
 }
 
 function importsOf(file: string): Array<{ target: string; typeOnly: boolean }> {
-  const text = readFileSync(join(root, file), "utf8");
-  return Array.from(text.matchAll(/^(?:import|export)\s([^;]*?)from "(\.[^"]+)";/gms), ([, clause, specifier]) => ({
-    target: relative(root, resolve(root, dirname(file), specifier as string)),
-    typeOnly:
-      /^type\s/.test(clause as string) || /^\{(?:\s*type\s+\w+(?:\s+as\s+\w+)?\s*,?)+\}\s*$/.test(clause as string),
-  }));
+  return Array.from(
+    textOf(file).matchAll(/^(?:import|export)\s([^;]*?)from "(\.[^"]+)";/gms),
+    ([, clause, specifier]) => ({
+      target: relative(root, resolve(root, dirname(file), specifier as string)),
+      typeOnly:
+        /^type\s/.test(clause as string) || /^\{(?:\s*type\s+\w+(?:\s+as\s+\w+)?\s*,?)+\}\s*$/.test(clause as string),
+    }),
+  );
 }
 
 function withoutComments(text: string): string {
