@@ -1,6 +1,7 @@
 /** Builds `dashboard/dist/`: the command, the store's thread, and the page with all it needs. */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { rolldown } from "rolldown";
 
 const root = join(import.meta.dirname, "..");
@@ -29,8 +30,16 @@ await page.close();
 mkdirSync(join(fresh, "web"), { recursive: true });
 cpSync(join(root, "web/index.html"), join(fresh, "web/index.html"));
 const styles = join(root, "web/styles");
-const sheets = existsSync(styles) ? readdirSync(styles).toSorted() : [];
+const sheets = readdirSync(styles).toSorted();
 writeFileSync(join(fresh, "web/app.css"), sheets.map((sheet) => readFileSync(join(styles, sheet), "utf8")).join("\n"));
+
+// What the page is made of is part of it; its licences ask to be.
+const { resolve } = createRequire(import.meta.url);
+const licences = ["preact", "@preact/signals", "@preact/signals-core"].map((name) => {
+  const text = readFileSync(join(dirname(resolve(`${name}/package.json`)), "LICENSE"), "utf8");
+  return `${name}\n\n${text}`;
+});
+writeFileSync(join(fresh, "web/licences.txt"), licences.join(`\n${"-".repeat(80)}\n\n`));
 
 const old = `${fresh}-old`;
 if (existsSync(dist)) renameSync(dist, old);
