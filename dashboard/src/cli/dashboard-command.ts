@@ -1,4 +1,3 @@
-import { mkdirSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EDITOR_NAMES, editorUrls } from "../server/editors.ts";
@@ -180,13 +179,12 @@ function readStoreSettings(given: Given): StoreSettings {
   };
 }
 
-/** Makes the folder of the store, and gives what opens it. */
+/** Makes the folder of the store where it is ours (others `openStore` makes), and gives what opens it. */
 function place({ path, isDefault, memory, maxBytes, retentionMillis }: StoreSettings): Parameters<typeof openStore>[0] {
   if (path !== undefined) {
     try {
       // A folder of that name is ours wherever it lies; another one may hold anything.
       if (isDefault || basename(dirname(path)) === ".tracekit") makeTracekitFolder(dirname(dirname(path)));
-      else mkdirSync(dirname(path), { recursive: true });
     } catch (error) {
       const { message } = error as Error;
       throw new Failure(

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { StoreError } from "./store.ts";
 
@@ -12,7 +12,7 @@ const mine = new Set<string>();
 export function lockStore(path: string): () => void {
   const file = `${path}.pid`;
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     if (mine.has(path)) throw lockedBy(path, process.pid);
     for (let attempt = 0; !create(file); attempt++) {
       const owner = readOwner(file);
@@ -38,6 +38,19 @@ export function lockStore(path: string): () => void {
   };
   process.once("exit", release);
   return release;
+}
+
+/** Node's own `recursive` never returns where the file system says that a folder's parent is missing though it is there: below /proc,
+ *  with Node 20 to 26. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  const parent = dirname(path);
+  if (parent !== path) makeFolder(parent);
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
 }
 
 interface Owner {

@@ -169,6 +169,8 @@ describe.each(drivers)("with %s", (driver) => {
     writeFileSync(join(folder, "file"), "");
     const path = join(folder, "file/traces.db");
     await expect(openStore({ path, driver, maxBytes: 1e9 })).rejects.toMatchObject({ code: "unwritable" });
+    if (process.platform === "linux")
+      await expect(openStore({ path: "/proc/tracekit/traces.db", driver, maxBytes: 1e9 })).rejects.toThrow(/--store/);
     mkdirSync(join(folder, "folder.db"));
     const refused = openStore({ path: join(folder, "folder.db"), driver, maxBytes: 1e9 });
     await expect(refused).rejects.toMatchObject({ name: "StoreError", code: "unwritable" });
