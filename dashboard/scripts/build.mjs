@@ -1,7 +1,7 @@
 /** Builds `dashboard/dist/`: the command, the store's thread, and the page with all it needs. */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { rolldown } from "rolldown";
 
 const root = join(import.meta.dirname, "..");
@@ -34,10 +34,11 @@ const sheets = readdirSync(styles).toSorted();
 writeFileSync(join(fresh, "web/app.css"), sheets.map((sheet) => readFileSync(join(styles, sheet), "utf8")).join("\n"));
 
 // What the page is made of is part of it; its licences ask to be.
-const { resolve } = createRequire(import.meta.url);
+// Looked up by hand: not every package exports its package.json.
+const folders = createRequire(import.meta.url).resolve.paths("preact");
 const licences = ["preact", "@preact/signals", "@preact/signals-core"].map((name) => {
-  const text = readFileSync(join(dirname(resolve(`${name}/package.json`)), "LICENSE"), "utf8");
-  return `${name}\n\n${text}`;
+  const file = folders.map((folder) => join(folder, name, "LICENSE")).find(existsSync);
+  return `${name}\n\n${readFileSync(file, "utf8")}`;
 });
 writeFileSync(join(fresh, "web/licences.txt"), licences.join(`\n${"-".repeat(80)}\n\n`));
 
