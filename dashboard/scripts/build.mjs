@@ -24,7 +24,12 @@ const page = await rolldown({
   platform: "browser",
   transform: { target: "es2022" },
 });
-await page.write({ dir: join(fresh, "web"), format: "esm", entryFileNames: "[name].js", minify: true });
+const { output } = await page.write({
+  dir: join(fresh, "web"),
+  format: "esm",
+  entryFileNames: "[name].js",
+  minify: true,
+});
 await page.close();
 
 mkdirSync(join(fresh, "web"), { recursive: true });
@@ -33,13 +38,14 @@ const styles = join(root, "web/styles");
 const sheets = readdirSync(styles).toSorted();
 writeFileSync(join(fresh, "web/app.css"), sheets.map((sheet) => readFileSync(join(styles, sheet), "utf8")).join("\n"));
 
-// What the page is made of is part of it; its licences ask to be.
-// Looked up by hand: not every package exports its package.json.
-const folders = createRequire(import.meta.url).resolve.paths("preact");
-const licences = ["preact", "@preact/signals", "@preact/signals-core"].map((name) => {
-  const file = folders.map((folder) => join(folder, name, "LICENSE")).find(existsSync);
-  return `${name}\n\n${readFileSync(file, "utf8")}`;
-});
+// What the page is made of is part of it, and its licences ask to be.
+const [{ moduleIds }] = output;
+const packages = moduleIds.flatMap(
+  (id) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(id.replaceAll("\\", "/")) ?? [],
+);
+const licences = [...new Set(packages)].map(
+  (folder) => `${folder.split("/node_modules/").at(-1)}\n\n${readFileSync(join(folder, "LICENSE"), "utf8")}`,
+);
 writeFileSync(join(fresh, "web/licences.txt"), licences.join(`\n${"-".repeat(80)}\n\n`));
 
 const old = `${fresh}-old`;
