@@ -1,6 +1,5 @@
 /** Builds `dashboard/dist/`: the command, the store's thread, and the page with all it needs. */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { rolldown } from "rolldown";
 
