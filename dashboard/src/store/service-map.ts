@@ -3,7 +3,7 @@ import type { TraceFilter } from "../model/filter.ts";
 import type { Driver } from "./driver.ts";
 import { absoluteMillis } from "./filter-sql.ts";
 import { PARTS } from "./schema.ts";
-import { idAt, parentAt, readColumns, type ChunkColumns } from "./span-chunk.ts";
+import { FIELD, idAt, numberAt, parentAt, readColumns, spanCountOf, textAt, type ChunkColumns } from "./span-chunk.ts";
 import { Turns } from "./turns.ts";
 
 /** Traces read in one go: a few milliseconds. */
@@ -71,16 +71,15 @@ function readTraces(database: Driver, ids: readonly number[]): Iterable<MapSpan[
 }
 
 function addChunk(spans: Map<string, MapSpan>, ids: string, columns: ChunkColumns): void {
-  const { strings } = columns;
-  for (let index = 0; index < columns.kinds.length; index++) {
+  for (let index = 0; index < spanCountOf(columns); index++) {
     spans.set(idAt(ids, index), {
       parent: undefined,
       parentId: parentAt(columns.parents, index),
-      service: strings[columns.service[index]!]!,
-      peer: strings[columns.peer[index]!]!,
-      kind: columns.kinds[index]!,
-      isError: columns.statuses[index] === ERROR,
-      duration: columns.durations[index]!,
+      service: textAt(columns, index, FIELD.service),
+      peer: textAt(columns, index, FIELD.peer),
+      kind: numberAt(columns, index, FIELD.kind),
+      isError: numberAt(columns, index, FIELD.status) === ERROR,
+      duration: numberAt(columns, index, FIELD.duration),
       isAnswered: false,
     });
   }
@@ -102,7 +101,9 @@ class Collector {
     const node = this.node(service);
     // A framework's span inside of the HTTP server's is the same request.
     const isSameRequest = parent !== undefined && parent.kind === kind && parent.service === span.service;
-    if ((kind === SERVER || kind === CONSUMER) && !isSameRequest) node.add(span);
+    // Of a job or a script the root is what was asked for.
+    const isJob = span.parentId === "" && kind !== CLIENT && kind !== PRODUCER;
+    if ((kind === SERVER || kind === CONSUMER || isJob) && !isSameRequest) node.add(span);
     if (parent !== undefined && parent.service !== span.service && kind !== CONSUMER)
       this.edge(`service:${parent.service}`, service).add(span);
     if (peer === "") return;

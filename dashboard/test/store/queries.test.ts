@@ -337,15 +337,33 @@ describe.each(drivers)("the list with %s", (driver) => {
       kind: 5,
       attributes: { "messaging.system": "kafka", "messaging.destination.name": "events" },
     });
-    await keep(store, [...spans, produce, consume, inTrace]);
+    // A job nobody asked for, and a script that only calls.
+    const job = span({ service: "nightly", kind: 1, durationNanos: 9 });
+    const script = span({
+      service: "script",
+      kind: 3,
+      durationNanos: 2,
+      attributes: { "db.system.name": "postgresql", "db.namespace": "app" },
+    });
+    await keep(store, [
+      ...spans,
+      produce,
+      consume,
+      inTrace,
+      job,
+      span({ traceId: job.traceId, parentSpanId: job.spanId, service: "nightly", kind: 1 }),
+      script,
+    ]);
     const map = await store.getServiceMap({});
     const counts = ({ count, errorCount }: RequestStats): string => `${count}/${errorCount}`;
     expect(map.nodes.map(({ id, name, type, stats }) => [id, name, type, counts(stats)])).toEqual([
       ["cache:redis", "redis", "cache", "1/0"],
-      ["database:postgresql/app", "postgresql/app", "database", "3/1"],
+      ["database:postgresql/app", "postgresql/app", "database", "4/1"],
       ["host:api.mixpanel.example", "api.mixpanel.example", "host", "1/0"],
       ["service:mail", "mail", "service", "1/0"],
+      ["service:nightly", "nightly", "service", "1/0"],
       ["service:orders", "orders", "service", "1/1"],
+      ["service:script", "script", "service", "0/0"],
       ["service:stock", "stock", "service", "1/0"],
       ["service:web", "web", "service", "1/0"],
       ["topic:events", "events", "topic", "1/0"],
@@ -355,6 +373,7 @@ describe.each(drivers)("the list with %s", (driver) => {
       ["service:orders", "database:postgresql/app", "3/1"],
       ["service:orders", "host:api.mixpanel.example", "1/0"],
       ["service:orders", "topic:events", "1/0"],
+      ["service:script", "database:postgresql/app", "1/0"],
       ["service:web", "service:orders", "1/1"],
       ["topic:events", "service:mail", "1/0"],
       ["topic:events", "service:stock", "1/0"],

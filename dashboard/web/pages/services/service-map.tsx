@@ -157,8 +157,14 @@ function Node(props: {
           <span class="truncate">{name}</span>
         </span>
         <span class="map-node-stats">
-          <span>{formatRate(stats.perSecond)}</span>
-          <span title="95% are faster">p95 {formatDuration(stats.p95Nanos)}</span>
+          {stats.count === 0 ? (
+            <span>calls others only</span>
+          ) : (
+            <>
+              <span>{formatRate(stats.perSecond)}</span>
+              <span title="95% are faster">p95 {formatDuration(stats.p95Nanos)}</span>
+            </>
+          )}
           {stats.errorCount > 0 && (
             <span class="map-node-errors">
               <Icon name="error" size={12} label="errors" />

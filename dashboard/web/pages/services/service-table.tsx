@@ -103,8 +103,8 @@ function Row({ node, href }: { node: ServiceNode; href: string }): JSX.Element {
           </span>
         )}
       </td>
-      <td class="numeric">{formatDuration(stats.p50Nanos)}</td>
-      <td class="numeric">{formatDuration(stats.p95Nanos)}</td>
+      <td class="numeric">{stats.count === 0 ? <span class="faint">–</span> : formatDuration(stats.p50Nanos)}</td>
+      <td class="numeric">{stats.count === 0 ? <span class="faint">–</span> : formatDuration(stats.p95Nanos)}</td>
       <td class="numeric">{formatCount(stats.count)}</td>
     </tr>
   );
