@@ -153,3 +153,9 @@ test("the theme is chosen, and remembered", async () => {
   const [red = 255] = dark.match(/\d+/g)?.map(Number) ?? [];
   expect(red).toBeLessThan(60);
 });
+
+test("at the width of a phone no page has to be moved sideways to reach its header", async () => {
+  const page = await pages.open("/", { viewport: { width: 360, height: 800 } });
+  await page.getByRole("link", { name: "Tracekit" }).waitFor();
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
+});

@@ -22,9 +22,9 @@ export function AppHeader(): JSX.Element {
   useShortcut("g s", "Go to the services", () => navigate("/services"), "anywhere");
   return (
     <header class="app-header">
-      <a class="app-name" href="/">
+      <a class="app-name" href="/" aria-label="Tracekit">
         <Logo />
-        Tracekit
+        <span class="app-name-text">Tracekit</span>
       </a>
       <nav class="app-nav" aria-label="Pages">
         <a href={listHref.value} aria-current={page === "traces" ? "page" : page === "trace" ? "true" : undefined}>
