@@ -217,6 +217,32 @@ describe("a trace", () => {
     await expectRows(page, [/GET \/growing/, /SELECT first/]);
   });
 
+  test("with a clock that is slow begins at zero all the same, and its spans say when they really started", async () => {
+    await sendTrace(pages.url(), {
+      traceId: "skewed",
+      start: Date.UTC(2026, 0, 2, 3, 4, 5),
+      spans: [
+        { id: "w1", service: "web", name: "GET /skewed", kind: 2, to: 100 },
+        { id: "w2", service: "web", parent: "w1", name: "GET", kind: 3, from: 10, to: 90 },
+        { id: "w3", service: "slow-clock", parent: "w2", name: "GET /behind", kind: 2, from: -5000, to: -4940 },
+      ],
+    });
+    const page = await pages.open(`${path("skewed")}?span=${idOf("w3")}`);
+    await expectRows(page, [/GET \/skewed/, /GET/, /GET \/behind/]);
+    await page.getByText("0ms", { exact: true }).first().waitFor();
+    await page.getByText("at +20ms").waitFor();
+    expect(await page.locator(".trace-facts time").getAttribute("datetime")).toBe("2026-01-02T03:04:05.000Z");
+  });
+
+  test("shows a span beside it as soon as it arrives", async () => {
+    const send = (...spans: SentSpan[]): Promise<string> => sendTrace(pages.url(), { traceId: "awaited", spans });
+    await send({ id: "h1", name: "GET /awaited", kind: 2, to: 50 });
+    const page = await pages.open(`${path("awaited")}?span=${idOf("h2")}`);
+    await page.getByText("This span has not arrived").waitFor();
+    await send({ id: "h2", parent: "h1", name: "awaited child", to: 20 });
+    await page.getByRole("heading", { name: "awaited child" }).waitFor();
+  });
+
   test("that is not there is said to be so, with a way back", async () => {
     const page = await pages.open("/trace/dddddddddddddddd");
     await page

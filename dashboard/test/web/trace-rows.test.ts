@@ -18,7 +18,7 @@ const everything: RowOptions = {
 };
 
 function modelOf(trace: TraceDetail): TraceModel {
-  return createModel(trace, trace.start);
+  return createModel(trace);
 }
 
 function textOf(rows: readonly Row[]): string[] {

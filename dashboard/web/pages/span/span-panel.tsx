@@ -32,6 +32,8 @@ interface SpanPanelProps {
   spanId: string;
   /** When the trace began: the panel then says how long after that the span did. */
   traceStart?: Instant;
+  /** Another number asks for the span again, which may have got logs and links, or may have arrived. */
+  version?: number;
   onClose: () => void;
   onOpenSpan: (traceId: string, spanId: string) => void;
 }
@@ -40,7 +42,7 @@ interface SpanPanelProps {
 export function SpanPanel(props: SpanPanelProps): JSX.Element {
   const { traceId, spanId, onClose } = props;
   const [attempt, setAttempt] = useState(0);
-  const { detail, error, isLate } = useSpanDetail(traceId, spanId, attempt);
+  const { detail, error, isLate } = useSpanDetail(traceId, spanId, `${attempt}/${props.version ?? 0}`);
   const panel = useRef<HTMLElement>(null);
 
   // Without a label: the trace's own list of keys has it.
@@ -86,7 +88,7 @@ export function SpanPanel(props: SpanPanelProps): JSX.Element {
 function useSpanDetail(
   traceId: string,
   spanId: string,
-  attempt: number,
+  attempt: string,
 ): { detail: SpanDetail | undefined; error: unknown; isLate: boolean } {
   const [answer, setAnswer] = useState<{ key: string; detail?: SpanDetail; error?: unknown }>();
   const key = `${traceId}/${spanId}`;

@@ -11,6 +11,8 @@ export interface TraceModel {
   traceId: string;
   detail: TraceDetail;
   tree: TraceTree;
+  /** When it began. Not `detail.start` where a clock that was wrong said so. */
+  start: Instant;
   self: Float64Array;
   path: CriticalPath;
   folds: Folds;
@@ -22,17 +24,20 @@ export interface TraceModel {
   logsOf: ReadonlyMap<string, readonly LogRecord[]>;
 }
 
-export function createModel(detail: TraceDetail, origin: Instant): TraceModel {
+/** `origin` is where the axis begins: where the trace itself does, unless another one's page shows it. */
+export function createModel(detail: TraceDetail, origin?: Instant): TraceModel {
   const tree = buildTree(detail.spans);
+  const start = later(detail.start, tree.startNanos);
   const { traceId } = detail.summary;
   return {
     traceId,
     detail,
     tree,
+    start,
     self: selfTimes(tree),
     path: criticalPath(tree),
     folds: foldSiblings(tree, detail.spans),
-    offset: nanosBetween(origin, detail.start),
+    offset: nanosBetween(origin ?? start, detail.start),
     linksOf: groupBy(
       detail.links.filter((link) => link.traceId !== traceId),
       ({ span }) => span,
@@ -54,6 +59,12 @@ function groupBy<Key, Item>(items: readonly Item[], keyOf: (item: Item) => Key):
 /** Nanoseconds from one to the other; exact to the nanosecond for some 100 days. */
 export function nanosBetween(from: Instant, to: Instant): number {
   return (to.unixMicros - from.unixMicros) * 1000 + to.nanos - from.nanos;
+}
+
+/** The moment so many nanoseconds after another one. */
+export function later({ unixMicros, nanos }: Instant, by: number): Instant {
+  const micros = Math.floor((nanos + by) / 1000);
+  return { unixMicros: unixMicros + micros, nanos: nanos + by - micros * 1000 };
 }
 
 export function isMissing({ tree }: TraceModel, node: number): boolean {
@@ -82,6 +93,11 @@ export function categoryOf({ detail }: TraceModel, node: number): Category {
 /** `""` for what stands for a missing span. */
 export function spanIdOf({ detail }: TraceModel, node: number): string {
   return detail.spans.spanId[node] ?? "";
+}
+
+/** What was added to the span's times because its clock was wrong. */
+export function shiftOf(model: TraceModel, spanId: string): number {
+  return model.tree.shift[findSpan(model, spanId)] ?? 0;
 }
 
 export function isFailed({ detail }: TraceModel, node: number): boolean {

@@ -48,9 +48,7 @@ export function TraceHeader({ view, model }: { view: TraceView; model: TraceMode
         </li>
         <li title="When it started">
           <Icon name="clock" size={14} />
-          <time dateTime={new Date(summary.start.unixMicros / 1000).toISOString()}>
-            {formatDateTime(summary.start)}
-          </time>
+          <time dateTime={new Date(model.start.unixMicros / 1000).toISOString()}>{formatDateTime(model.start)}</time>
         </li>
         {summary.userId !== undefined && (
           <li title="user.id">

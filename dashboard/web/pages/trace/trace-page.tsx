@@ -8,6 +8,7 @@ import { listHref } from "../../router.ts";
 import { SpanPanel } from "../span/span-panel.tsx";
 import { FlameView } from "./flame-view.tsx";
 import { Minimap } from "./minimap.tsx";
+import { later, shiftOf } from "./model.ts";
 import { Splitter, useRemembered } from "./splitter.tsx";
 import { Toolbar } from "./toolbar.tsx";
 import { TraceHeader } from "./trace-header.tsx";
@@ -79,7 +80,8 @@ function TraceBody({ view }: { view: TraceView }): JSX.Element {
           <SpanPanel
             traceId={spanTrace ?? model.traceId}
             spanId={span}
-            traceStart={model.detail.start}
+            traceStart={spanTrace === undefined ? later(model.start, -shiftOf(model, span)) : model.start}
+            version={model.detail.summary.arrivedAt}
             onClose={close}
             onOpenSpan={view.openSpan}
           />

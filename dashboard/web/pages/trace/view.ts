@@ -5,7 +5,7 @@ import { api } from "../../api.ts";
 import { follow as followServer } from "../../live.ts";
 import { navigate, route, setParams } from "../../router.ts";
 import { formatZoom, readChoices, type Choices } from "./address.ts";
-import { createModel, findSpan, idOf, spanIdOf, type TraceModel } from "./model.ts";
+import { createModel, findSpan, idOf, nanosBetween, spanIdOf, type TraceModel } from "./model.ts";
 import { buildRows, indexOfRow, rowId, type Followed, type Row, type RowId } from "./rows.ts";
 import { findFailed, findMatches, nextPlace, type Place } from "./search.ts";
 import type { Range } from "./ticks.ts";
@@ -289,7 +289,7 @@ export function createTraceView(traceId: string): TraceView {
     if (isWanted) void loadLinked(link.traceId);
   };
   const loadLinked = async (id: string): Promise<void> => {
-    const origin = model.peek()?.detail.start;
+    const origin = model.peek()?.start;
     if (origin === undefined) return;
     let other: Followed;
     try {
@@ -311,12 +311,12 @@ export function createTraceView(traceId: string): TraceView {
   const load = async (abort: AbortSignal): Promise<void> => {
     try {
       const detail = await api.trace(traceId, abort);
-      const { start: before } = model.peek()?.detail ?? {};
-      const hasMoved =
-        before !== undefined && (before.unixMicros !== detail.start.unixMicros || before.nanos !== detail.start.nanos);
+      const next = createModel(detail);
+      const before = model.peek()?.start;
+      const hasMoved = before !== undefined && nanosBetween(before, next.start) !== 0;
       batch(() => {
         failure.value = undefined;
-        model.value = createModel(detail, detail.start);
+        model.value = next;
         if (isFirst && detail.summary.traceId !== traceId)
           navigate(`/trace/${detail.summary.traceId}${location.search}`, { replace: true });
         const { span } = choices.peek();
