@@ -7,8 +7,8 @@ export interface SpanDescription {
   category: Category;
   /** See `SpanColumns.detail`: at most `MAX_TEXT` characters, in one line. */
   detail: string;
-  /** See `SpanColumns.group`. */
-  group: string;
+  /** Of a query, without its values; `""` for everything else. */
+  statement: string;
   /** The node of the map it calls, sends to or receives from: `database:postgresql/app`; `""` for none. */
   peer: string;
   cacheHits: number;
@@ -37,10 +37,10 @@ export function describeSpan(span: SpanRecord): SpanDescription {
   if (span.kind >= PRODUCER || read["messaging.system"] !== undefined) return describeMessaging(span);
   if (read["rpc.system"] !== undefined || read["rpc.system.name"] !== undefined) {
     const call = [text(read["rpc.service"]), text(read["rpc.method"])].filter(Boolean).join("/");
-    return describe(span, "rpc", call, ownGroup(span), peerHost(span));
+    return describe(span, "rpc", call, peerHost(span));
   }
   if (read["http.request.method"] !== undefined || read["http.method"] !== undefined) return describeHttp(span);
-  return describe(span, "internal", span.status.message, ownGroup(span), peerHost(span));
+  return describe(span, "internal", span.status.message, peerHost(span));
 }
 
 /** `http.response.status_code`, under either of its names. */
@@ -66,7 +66,7 @@ function describeCache(span: SpanRecord, system: string): SpanDescription {
   const ttl = text(read["cache.ttl"]);
   const detail = said || [command, key, outcome, ttl && `ttl ${ttl}s`].filter(Boolean).join(" ");
   const peer = span.kind === CLIENT ? `cache:${system || "cache"}` : "";
-  const description = describe(span, "cache", detail, ownGroup(span), peer);
+  const description = describe(span, "cache", detail, peer);
   if (hit === undefined) return description;
   // A command for several items has its counts beside the verdict.
   const hits = count(read["tracekit.cache.hits"]);
@@ -86,11 +86,10 @@ function describeDatabase(span: SpanRecord, system: string, statement: string): 
     ]
       .filter(Boolean)
       .join(" ");
-  const group = statement === "" ? ownGroup(span) : `${span.resource.serviceName} ${normalise(statement)}`;
   const place = text(read["db.namespace"]) || text(read["db.name"]) || serverOf(read);
   const peer = span.kind === CLIENT ? `database:${system || "database"}${place && `/${place}`}` : "";
   const detail = statement === "" ? summary : [statement, parametersOf(read), rowsOf(read)].filter(Boolean).join(" ");
-  return describe(span, "database", detail, group, peer);
+  return describe(span, "database", detail, peer, normalise(statement));
 }
 
 /** `['h4s9b1', 'https://nodejs.org…']`: the first parameters that are told by their place. */
@@ -123,7 +122,7 @@ function describeMessaging(span: SpanRecord): SpanDescription {
   const topic = destination || text(read["messaging.system"]);
   const peer = span.kind >= PRODUCER && topic !== "" ? `topic:${topic}` : "";
   const payload = text(read["tracekit.messaging.body.content"]).slice(0, MAX_TEXT);
-  return describe(span, "messaging", [destination, payload].filter(Boolean).join(" "), ownGroup(span), peer);
+  return describe(span, "messaging", [destination, payload].filter(Boolean).join(" "), peer);
 }
 
 function describeHttp(span: SpanRecord): SpanDescription {
@@ -135,25 +134,20 @@ function describeHttp(span: SpanRecord): SpanDescription {
   const isClient = span.kind === CLIENT;
   const status = httpStatusOf(read);
   const detail = (isClient ? full || target : target || full) + (status === null ? "" : ` → ${status}`);
-  const host = peerHost(span);
-  return describe(span, "http", detail, ownGroup(span) + (isClient ? ` ${host}` : ""), host);
+  return describe(span, "http", detail, peerHost(span));
 }
 
-function describe(span: SpanRecord, category: Category, detail: string, group: string, peer: string): SpanDescription {
+function describe(span: SpanRecord, category: Category, detail: string, peer: string, statement = ""): SpanDescription {
   const read = span.attributes;
   return {
     category,
     detail: oneLine(detail),
-    group,
+    statement,
     peer,
     // Caches inside of the process count into the span that asked them.
     cacheHits: count(read["tracekit.cache.lru_cache.hits"]) + count(read["tracekit.cache.keyv.hits"]),
     cacheMisses: count(read["tracekit.cache.lru_cache.misses"]) + count(read["tracekit.cache.keyv.misses"]),
   };
-}
-
-function ownGroup(span: SpanRecord): string {
-  return `${span.resource.serviceName} ${span.kind} ${span.name}`;
 }
 
 function peerHost(span: SpanRecord): string {

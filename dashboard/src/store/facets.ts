@@ -3,6 +3,7 @@ import type { TraceFilter } from "../model/filter.ts";
 import type { Attributes } from "../model/attributes.ts";
 import type { Driver } from "./driver.ts";
 import type { Sources } from "./sources.ts";
+import { readData } from "./span-chunk.ts";
 import { findTraces } from "./trace-search.ts";
 
 const MAX_VALUES = 200;
@@ -41,8 +42,7 @@ function recentAttributeKeys(database: Driver): string[] {
     for (const key of Object.keys(attributes)) count(keys, key);
   };
   const chunks = database.prepare(`SELECT data FROM chunks ORDER BY id DESC LIMIT ${RECENT_CHUNKS}`).all([]);
-  for (const { data } of chunks)
-    for (const span of JSON.parse(String(data)) as unknown[][]) note(span[2] as Attributes);
+  for (const { data } of chunks) for (const [, , , attributes] of readData(String(data))) note(attributes);
   const resources = database.prepare(`SELECT content FROM resources ORDER BY id DESC LIMIT ${RECENT_CHUNKS}`).all([]);
   for (const { content } of resources) note((JSON.parse(String(content)) as [string, Attributes])[1]);
   return mostFrequent(keys).map(({ value }) => value);

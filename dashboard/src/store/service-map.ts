@@ -3,7 +3,7 @@ import type { TraceFilter } from "../model/filter.ts";
 import type { Driver } from "./driver.ts";
 import { absoluteMillis } from "./filter-sql.ts";
 import { PARTS } from "./schema.ts";
-import { FIELD, idAt, numberAt, parentAt, readColumns, spanCountOf, textAt, type ChunkColumns } from "./span-chunk.ts";
+import { FIELD, idAt, numberAt, parentAt, readColumns, spanCountOf, type ChunkColumns } from "./span-chunk.ts";
 import { Turns } from "./turns.ts";
 
 /** Traces read in one go: a few milliseconds. */
@@ -15,11 +15,19 @@ const PRODUCER = 4;
 const CONSUMER = 5;
 const ERROR = 2;
 
+/** A node of the map while it is drawn. */
+interface Place {
+  id: string;
+  durations: Durations;
+  edges: Map<Place, Durations>;
+}
+
 interface MapSpan {
   parent: MapSpan | undefined;
   parentId: string;
-  service: string;
-  peer: string;
+  service: Place;
+  /** Where it calls, sends to or receives from. */
+  peer: Place | undefined;
   kind: number;
   isError: boolean;
   duration: number;
@@ -48,13 +56,13 @@ export async function getServiceMap(
     const sql = `SELECT id FROM traces WHERE id > ? AND id <= ? AND start_us >= ? AND start_us < ? ORDER BY id LIMIT ${SLICE}`;
     const rows = database.prepare(sql).all([after, latest, since, until]);
     const ids = rows.map(({ id }) => Number(id));
-    for (const spans of readTraces(database, ids)) collected.add(spans);
+    for (const spans of readTraces(database, ids, collected)) collected.add(spans);
     after = ids.at(-1) ?? latest;
   }
   return collected.toMap(Math.max(1, (Number(found?.["last"] ?? 0) - Number(found?.["first"] ?? 0)) / 1e6));
 }
 
-function readTraces(database: Driver, ids: readonly number[]): Iterable<MapSpan[]> {
+function readTraces(database: Driver, ids: readonly number[], collected: Collector): MapSpan[][] {
   const sql = `SELECT trace.value AS trace, chunks.ids, chunks.columns FROM json_each(?) AS trace CROSS JOIN chunks
     WHERE chunks.id >= trace.value * ${PARTS} AND chunks.id < (trace.value + 1) * ${PARTS}`;
   const traces = new Map<number, Map<string, MapSpan>>();
@@ -62,21 +70,27 @@ function readTraces(database: Driver, ids: readonly number[]): Iterable<MapSpan[
   for (const { trace, ids: spanIds, columns } of rows) {
     const spans = traces.get(trace) ?? new Map<string, MapSpan>();
     traces.set(trace, spans);
-    addChunk(spans, spanIds, readColumns(columns));
+    addChunk(spans, spanIds, readColumns(columns), collected);
   }
   return Array.from(traces.values(), (spans) => {
-    for (const span of spans.values()) span.parent = spans.get(span.parentId);
-    return [...spans.values()];
+    const all = [...spans.values()];
+    for (const span of all) span.parent = span.parentId === "" ? undefined : spans.get(span.parentId);
+    return all;
   });
 }
 
-function addChunk(spans: Map<string, MapSpan>, ids: string, columns: ChunkColumns): void {
+function addChunk(spans: Map<string, MapSpan>, ids: string, columns: ChunkColumns, collected: Collector): void {
+  const services: Place[] = [];
+  const peers: Place[] = [];
   for (let index = 0; index < spanCountOf(columns); index++) {
+    const service = numberAt(columns, index, FIELD.service);
+    const peer = numberAt(columns, index, FIELD.peer);
+    const isPeer = columns.strings[peer] !== "";
     spans.set(idAt(ids, index), {
       parent: undefined,
       parentId: parentAt(columns.parents, index),
-      service: textAt(columns, index, FIELD.service),
-      peer: textAt(columns, index, FIELD.peer),
+      service: (services[service] ??= collected.place(`service:${columns.strings[service]}`)),
+      peer: isPeer ? (peers[peer] ??= collected.place(columns.strings[peer]!)) : undefined,
       kind: numberAt(columns, index, FIELD.kind),
       isError: numberAt(columns, index, FIELD.status) === ERROR,
       duration: numberAt(columns, index, FIELD.duration),
@@ -86,9 +100,15 @@ function addChunk(spans: Map<string, MapSpan>, ids: string, columns: ChunkColumn
 }
 
 class Collector {
-  private readonly nodes: Map<string, Durations> = new Map();
-  private readonly edges: Map<string, { from: string; to: string; durations: Durations }> = new Map();
+  private readonly places: Map<string, Place> = new Map();
 
+  place(id: string): Place {
+    const known = this.places.get(id) ?? { id, durations: new Durations(), edges: new Map<Place, Durations>() };
+    this.places.set(id, known);
+    return known;
+  }
+
+  /** All spans of a trace. */
   add(spans: readonly MapSpan[]): void {
     for (const { parent, service, kind } of spans)
       if (parent !== undefined && parent.service !== service && kind !== CONSUMER) parent.isAnswered = true;
@@ -96,62 +116,49 @@ class Collector {
   }
 
   private addSpan(span: MapSpan): void {
-    const { parent, kind, peer } = span;
-    const service = `service:${span.service}`;
-    const node = this.node(service);
+    const { parent, kind, service, peer } = span;
     // A framework's span inside of the HTTP server's is the same request.
-    const isSameRequest = parent !== undefined && parent.kind === kind && parent.service === span.service;
+    const isSameRequest = parent !== undefined && parent.kind === kind && parent.service === service;
     // Of a job or a script the root is what was asked for.
     const isJob = span.parentId === "" && kind !== CLIENT && kind !== PRODUCER;
-    if ((kind === SERVER || kind === CONSUMER || isJob) && !isSameRequest) node.add(span);
-    if (parent !== undefined && parent.service !== span.service && kind !== CONSUMER)
-      this.edge(`service:${parent.service}`, service).add(span);
-    if (peer === "") return;
+    if ((kind === SERVER || kind === CONSUMER || isJob) && !isSameRequest) service.durations.add(span);
+    if (parent !== undefined && parent.service !== service && kind !== CONSUMER) addEdge(parent.service, service, span);
+    if (peer === undefined) return;
     if (kind === CONSUMER) {
-      this.node(peer);
-      if (!isSameRequest) this.edge(peer, service).add(span);
-    } else if (kind === PRODUCER) {
-      this.node(peer).add(span);
-      this.edge(service, peer).add(span);
-    } else if (kind === CLIENT && !(span.isAnswered && peer.startsWith("host:"))) {
-      this.node(peer).add(span);
-      this.edge(service, peer).add(span);
+      if (!isSameRequest) addEdge(peer, service, span);
+    } else if (kind === PRODUCER || (kind === CLIENT && !(span.isAnswered && peer.id.startsWith("host:")))) {
+      peer.durations.add(span);
+      addEdge(service, peer, span);
     }
   }
 
   toMap(seconds: number): ServiceMap {
-    const nodes = Array.from(this.nodes, ([id, durations]): ServiceNode => {
+    const places = [...this.places.values()].toSorted((a, b) => compare(a.id, b.id));
+    // A host that has always answered for itself is nowhere else on the map.
+    const linked = new Set(places.flatMap(({ edges }) => [...edges.keys()]));
+    const shown = places.filter(
+      (place) => place.id.startsWith("service:") || place.edges.size > 0 || linked.has(place),
+    );
+    const nodes = shown.map(({ id, durations }): ServiceNode => {
       const colon = id.indexOf(":");
-      return {
-        id,
-        name: id.slice(colon + 1),
-        type: id.slice(0, colon) as ServiceNode["type"],
-        stats: durations.stats(seconds),
-      };
+      const type = id.slice(0, colon) as ServiceNode["type"];
+      return { id, name: id.slice(colon + 1), type, stats: durations.stats(seconds) };
     });
-    const edges = Array.from(this.edges.values(), ({ from, to, durations }): ServiceEdge => ({
-      from,
-      to,
-      stats: durations.stats(seconds),
-    }));
-    return {
-      nodes: nodes.toSorted((a, b) => compare(a.id, b.id)),
-      edges: edges.toSorted((a, b) => compare(a.from, b.from) || compare(a.to, b.to)),
-    };
+    const edges = shown.flatMap(({ id, edges: outgoing }) =>
+      Array.from(outgoing, ([to, durations]): ServiceEdge => ({
+        from: id,
+        to: to.id,
+        stats: durations.stats(seconds),
+      })),
+    );
+    return { nodes, edges: edges.toSorted((a, b) => compare(a.from, b.from) || compare(a.to, b.to)) };
   }
+}
 
-  private node(id: string): Durations {
-    const known = this.nodes.get(id) ?? new Durations();
-    this.nodes.set(id, known);
-    return known;
-  }
-
-  private edge(from: string, to: string): Durations {
-    const id = JSON.stringify([from, to]);
-    const known = this.edges.get(id) ?? { from, to, durations: new Durations() };
-    this.edges.set(id, known);
-    return known.durations;
-  }
+function addEdge(from: Place, to: Place, span: MapSpan): void {
+  const known = from.edges.get(to) ?? new Durations();
+  from.edges.set(to, known);
+  known.add(span);
 }
 
 class Durations {

@@ -1,6 +1,6 @@
 import { plainValue, type Attributes } from "../model/attributes.ts";
 import type { AttributeCondition, TraceFilter } from "../model/filter.ts";
-import type { LogRecord, SpanRecord } from "../model/span.ts";
+import type { LogRecord } from "../model/span.ts";
 import type { TraceSummary } from "../model/trace.ts";
 import type { Driver, Row, SqlValue } from "./driver.ts";
 import {
@@ -16,7 +16,7 @@ import {
 } from "./filter-sql.ts";
 import { PARTS } from "./schema.ts";
 import type { Sources } from "./sources.ts";
-import { readSpans, type ChunkRow } from "./span-chunk.ts";
+import { allIds, readData, type SpanData } from "./span-chunk.ts";
 import { toSummary, type TraceRow } from "./trace-state.ts";
 import { readTraceLogs } from "./traces.ts";
 import { Turns } from "./turns.ts";
@@ -112,9 +112,10 @@ interface Search {
   log?: Condition;
   /** Resources and scopes, as in `chunks.refs`, any span of which matches. */
   refs: ReadonlySet<string>;
-  isMatch(span: SpanRecord): boolean;
+  isMatch(span: SpanData): boolean;
   isMatchingLog?(log: LogRecord): boolean;
-  isMatchingTrace?(row: TraceRow): boolean;
+  /** An id, or a part of one, of traces and spans. */
+  id?: string;
 }
 
 function searchesOf(database: Driver, filter: TraceFilter): Search[] {
@@ -137,7 +138,7 @@ function matchingRows(
 /** SQLite rules out what it can without JSON being parsed, for all traces at once; the spans and logs of the rest decide. */
 function applySearch(database: Driver, sources: Sources, search: Search, rows: readonly TraceRow[]): TraceRow[] {
   if (rows.length === 0) return [];
-  const { chunk, log, isMatch, isMatchingLog } = search;
+  const { chunk, log, isMatchingLog } = search;
   const bySource = tracesWithRefs(database, search.refs, rows);
   const bySpans = new Set(selectChunks(database, "DISTINCT trace.value AS id", rows, chunk).map(({ id }) => id));
   const byLogs = new Set<unknown>();
@@ -149,8 +150,8 @@ function applySearch(database: Driver, sources: Sources, search: Search, rows: r
     for (const { trace_id } of inLogs.all([traceIds, ...log.values])) byLogs.add(trace_id);
   }
   return rows.filter((row) => {
-    if (bySource.has(row.id) || search.isMatchingTrace?.(row)) return true;
-    if (bySpans.has(row.id) && someSpan(database, sources, row, chunk, isMatch)) return true;
+    if (bySource.has(row.id) || (search.id !== undefined && row.trace_id.includes(search.id))) return true;
+    if (bySpans.has(row.id) && someSpan(database, row, search)) return true;
     if (!byLogs.has(row.trace_id) || isMatchingLog === undefined) return false;
     return readTraceLogs(database, sources, row.trace_id, log).some(isMatchingLog);
   });
@@ -172,16 +173,13 @@ function selectChunks(database: Driver, columns: string, rows: readonly TraceRow
   return database.prepare(sql).all([JSON.stringify(rows.map(({ id }) => id)), ...condition.values]);
 }
 
-function someSpan(
-  database: Driver,
-  sources: Sources,
-  row: TraceRow,
-  condition: Condition,
-  isMatch: (span: SpanRecord) => boolean,
-): boolean {
-  const sql = `SELECT base_us, ids, refs, columns, data FROM chunks WHERE id >= ? AND id < ? AND (${condition.sql})`;
-  const chunks = database.prepare(sql).all([row.id * PARTS, (row.id + 1) * PARTS, ...condition.values]);
-  return (chunks as unknown as ChunkRow[]).some((chunk) => readSpans(row.trace_id, chunk, sources).some(isMatch));
+function someSpan(database: Driver, row: TraceRow, { chunk, isMatch, id }: Search): boolean {
+  const sql = `SELECT ids, data FROM chunks WHERE id >= ? AND id < ? AND (${chunk.sql})`;
+  const chunks = database.prepare(sql).all([row.id * PARTS, (row.id + 1) * PARTS, ...chunk.values]);
+  return chunks.some(({ ids, data }) => {
+    if (readData(String(data)).some(isMatch)) return true;
+    return id !== undefined && allIds(String(ids)).some((spanId) => spanId.includes(id));
+  });
 }
 
 function attributeSearch(database: Driver, condition: AttributeCondition): Search {
@@ -199,7 +197,7 @@ function attributeSearch(database: Driver, condition: AttributeCondition): Searc
   return {
     chunk: { sql: inData.join(" AND "), values },
     refs,
-    isMatch: ({ attributes }) => hasAttribute(attributes, condition),
+    isMatch: ([, , , attributes]) => hasAttribute(attributes, condition),
   };
 }
 
@@ -216,8 +214,8 @@ function textSearch(database: Driver, text: string): Search {
     if (attributesContain(attributes, folded)) refs.add(`r${id}`);
   for (const { id, content } of database.prepare("SELECT id, content FROM scopes").all([]))
     if (contains((JSON.parse(String(content)) as string[])[0]!, folded)) refs.add(`s${id}`);
-  const like = ["data LIKE ? ESCAPE '\\'", "columns LIKE ? ESCAPE '\\'"];
-  const values: SqlValue[] = [pattern, pattern];
+  const like = ["data LIKE ? ESCAPE '\\'"];
+  const values: SqlValue[] = [pattern];
   const isId = /^[\da-f]{8,32}$/.test(folded);
   if (isId) {
     like.push("instr(ids, ?) > 0");
@@ -227,9 +225,9 @@ function textSearch(database: Driver, text: string): Search {
     chunk: { sql: like.join(" OR "), values },
     log: { sql: "data LIKE ? ESCAPE '\\'", values: [pattern] },
     refs,
-    isMatch: (span) => spanContains(span, folded) || (isId && span.spanId.includes(folded)),
+    isMatch: (span) => spanContains(span, folded),
     isMatchingLog: (log) => logContains(log, folded),
-    isMatchingTrace: (row) => isId && row.trace_id.includes(folded),
+    ...(isId && { id: folded }),
   };
 }
 
@@ -238,14 +236,14 @@ function readResources(database: Driver, sql: string, value: string): [id: numbe
   return rows.map(({ id, content }) => [Number(id), (JSON.parse(String(content)) as [string, Attributes])[1]]);
 }
 
-function spanContains(span: SpanRecord, folded: string): boolean {
+function spanContains([, , name, attributes, events, links, message, traceState]: SpanData, folded: string): boolean {
+  if (contains(name, folded) || attributesContain(attributes, folded)) return true;
+  if (events === undefined) return false;
   return (
-    contains(span.name, folded) ||
-    contains(span.status.message, folded) ||
-    contains(span.traceState, folded) ||
-    attributesContain(span.attributes, folded) ||
-    span.events.some(({ name, attributes }) => contains(name, folded) || attributesContain(attributes, folded)) ||
-    span.links.some(({ attributes }) => attributesContain(attributes, folded))
+    contains(message ?? "", folded) ||
+    contains(traceState ?? "", folded) ||
+    events.some(([event, , , read]) => contains(event, folded) || attributesContain(read, folded)) ||
+    (links ?? []).some(([, , read]) => attributesContain(read, folded))
   );
 }
 

@@ -1,11 +1,24 @@
 import type { Attributes } from "../model/attributes.ts";
-import type { LogRecord, SpanRecord } from "../model/span.ts";
+import type { LogRecord, SpanKind, SpanRecord, StatusCode } from "../model/span.ts";
 import type { SpanColumns, TraceDetail, TraceLink } from "../model/trace.ts";
 import type { Driver } from "./driver.ts";
 import type { Condition } from "./filter-sql.ts";
 import { PARTS } from "./schema.ts";
 import type { Sources } from "./sources.ts";
-import { idAt, indexOfId, parentAt, readColumns, readSpans, type ChunkRow } from "./span-chunk.ts";
+import {
+  categoryAt,
+  FIELD,
+  idAt,
+  indexOfId,
+  numberAt,
+  parentAt,
+  readColumns,
+  readSpans,
+  spanCountOf,
+  textAt,
+  type ChunkColumns,
+  type ChunkRow,
+} from "./span-chunk.ts";
 import type { StoredSpan } from "./store.ts";
 import { nanosBetween, toSummary, type TraceRow } from "./trace-state.ts";
 
@@ -52,10 +65,9 @@ export function getSpan(database: Driver, sources: Sources, traceId: string, spa
     const index = indexOfId(chunk.ids, spanId.toLowerCase());
     const [span] = index === -1 ? [] : readSpans(row.trace_id, chunk, sources, index);
     if (span === undefined) continue;
-    const columns = readColumns(chunk.columns);
     return {
       span,
-      category: columns.strings[columns.category[index]!] as StoredSpan["category"],
+      category: categoryAt(readColumns(chunk.columns), index),
       logs: readTraceLogs(database, sources, row.trace_id, { sql: "span_id = ?", values: [span.spanId] }),
       linkedFrom: readLinkedFrom(database, row.trace_id, span.spanId),
       linksTo: span.links.map((link) => {
@@ -87,24 +99,36 @@ function readSpanColumns(database: Driver, row: TraceRow): { strings: string[]; 
   for (const { base_us, ids, columns } of chunks) {
     const chunk = readColumns(columns);
     const indexes = chunk.strings.map(textIndex);
-    for (let index = 0; index < chunk.micros.length; index++) {
+    for (let index = 0; index < spanCountOf(chunk); index++) {
       const spanId = idAt(ids, index);
-      const start = { unixMicros: base_us + chunk.micros[index]!, nanos: chunk.nanos[index]! };
+      const start = {
+        unixMicros: base_us + numberAt(chunk, index, FIELD.micros),
+        nanos: numberAt(chunk, index, FIELD.nanos),
+      };
       found.spanId.push(spanId);
       found.parentSpanId.push(parentAt(chunk.parents, index));
-      found.service.push(indexes[chunk.service[index]!]!);
-      found.name.push(indexes[chunk.name[index]!]!);
-      found.kind.push(chunk.kinds[index]!);
-      found.statusCode.push(chunk.statuses[index]!);
+      found.service.push(indexes[numberAt(chunk, index, FIELD.service)]!);
+      found.name.push(indexes[numberAt(chunk, index, FIELD.name)]!);
+      found.kind.push(numberAt(chunk, index, FIELD.kind) as SpanKind);
+      found.statusCode.push(numberAt(chunk, index, FIELD.status) as StatusCode);
       found.startNanos.push(nanosBetween(row.start_us, row.start_ns, start));
-      found.durationNanos.push(chunk.durations[index]!);
-      found.category.push(indexes[chunk.category[index]!]!);
-      found.detail.push(indexes[chunk.detail[index]!]!);
-      found.group.push(indexes[chunk.group[index]!]!);
+      found.durationNanos.push(numberAt(chunk, index, FIELD.duration));
+      found.category.push(textIndex(categoryAt(chunk, index)));
+      found.detail.push(indexes[numberAt(chunk, index, FIELD.detail)]!);
+      found.group.push(textIndex(groupAt(chunk, index)));
       found.logCount.push(logCounts.size === 0 ? 0 : (logCounts.get(spanId) ?? 0));
     }
   }
   return { strings: [...texts.keys()], spans: inOrder(found) };
+}
+
+/** What makes siblings identical: the service and the statement without its values; or kind, name and whom it calls. */
+function groupAt(chunk: ChunkColumns, index: number): string {
+  const service = textAt(chunk, index, FIELD.service);
+  const statement = textAt(chunk, index, FIELD.statement);
+  if (statement !== "") return `${service} ${statement}`;
+  const kind = numberAt(chunk, index, FIELD.kind);
+  return `${service} ${kind} ${textAt(chunk, index, FIELD.name)} ${textAt(chunk, index, FIELD.peer)}`;
 }
 
 type Arrays = { -readonly [Name in keyof SpanColumns]: SpanColumns[Name][number][] };

@@ -21,7 +21,7 @@ describe("what a span is about", () => {
       {
         category: "database",
         detail: "SELECT * FROM t WHERE id = 7",
-        group: "shop SELECT * FROM t WHERE id = ?",
+        statement: "SELECT * FROM t WHERE id = ?",
         peer: "database:postgresql/app",
       },
     ],
@@ -41,7 +41,7 @@ describe("what a span is about", () => {
           "server.address": "mongo",
         },
       },
-      { category: "database", detail: "find users", group: "shop 3 work", peer: "database:mongodb/mongo" },
+      { category: "database", detail: "find users", peer: "database:mongodb/mongo" },
     ],
     [
       "a cache hit",
@@ -96,7 +96,7 @@ describe("what a span is about", () => {
       {
         category: "http",
         detail: "https://api.example/v1?x=1",
-        group: "shop 3 work host:api.example",
+
         peer: "host:api.example",
       },
     ],
@@ -134,7 +134,7 @@ describe("what a span is about", () => {
     [
       "work",
       { status: { code: 2, message: "no luck" } },
-      { category: "internal", detail: "no luck", group: "shop 1 work", peer: "" },
+      { category: "internal", detail: "no luck", statement: "", peer: "" },
     ],
     [
       "attributes of other types",
