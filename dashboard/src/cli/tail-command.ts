@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { formatTrace } from "../analysis/text-tree.ts";
+import type { TraceList } from "../model/api.ts";
 import { parseFilter } from "../model/filter.ts";
 import type { TraceDetail, TraceSummary } from "../model/trace.ts";
 import { Failure, UsageError } from "./command.ts";
@@ -98,13 +99,22 @@ async function run(given: Given, program: Program): Promise<number> {
     if (++printed === count) ending.abort();
   });
   let printed = 0;
+  let seenUntil = Date.now();
+  const add = (traces: readonly TraceSummary[]): void => {
+    for (const trace of traces) {
+      seenUntil = Math.max(seenUntil, trace.arrivedAt);
+      waiting.add(trace);
+    }
+  };
   let wasConnected = false;
   while (!ending.signal.aborted) {
     try {
       for await (const event of listenTo(url, filter, { token, signal: ending.signal })) {
         if (event === undefined) say(wasConnected ? "the dashboard is back." : `waiting for traces at ${url}`);
         wasConnected = true;
-        if (event?.name === "traces") for (const trace of event.data as TraceSummary[]) waiting.add(trace);
+        if (event?.name === "traces") add(event.data as TraceSummary[]);
+        // Too much came at once for this terminal.
+        if (event?.name === "resync") add(await arrivedSince(seenUntil, filter, { url, token, signal: ending.signal }));
       }
     } catch (error) {
       if (error instanceof Failure) throw error;
@@ -188,6 +198,12 @@ async function printTree(traceId: string, source: Source): Promise<string | unde
 async function printJson(traceId: string, source: Source): Promise<string | undefined> {
   const traces = await ask(`/api/export?trace=${traceId}`, source);
   return traces === undefined ? undefined : JSON.stringify(traces);
+}
+
+/** What the stream left out, as far as the list's longest page goes. */
+async function arrivedSince(millis: number, filter: URLSearchParams, source: Source): Promise<TraceSummary[]> {
+  const list = (await ask(`/api/traces?limit=1000&${filter}`, source)) as TraceList | undefined;
+  return list?.traces.filter(({ arrivedAt }) => arrivedAt >= millis) ?? [];
 }
 
 /** The answer; undefined where the trace has left meanwhile. */

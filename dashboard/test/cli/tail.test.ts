@@ -1,5 +1,7 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import type { App } from "../../../test/support/run-app.ts";
 import { buildBoth, ended, freePort, sendTrace, startDashboard, tracekit } from "./support.ts";
 
@@ -116,6 +118,27 @@ test("goes on when the dashboard is started again", { timeout: TIMEOUT }, async 
   await sendTrace(url, { name: "GET /after" });
   expect(await app.exited).toEqual({ code: 0, signal: null });
   expect(app.stdout).toContain("GET /after");
+});
+
+test("asks for what the stream left out, when it is told that it did", { timeout: TIMEOUT }, async () => {
+  const trace = { traceId: "a".repeat(32), hasRoot: true, spanCount: 1, arrivedAt: Date.now() + 60_000 };
+  const old = { ...trace, traceId: "b".repeat(32), arrivedAt: 0 };
+  const asked: string[] = [];
+  const server = createServer(({ url = "" }, response) => {
+    asked.push(url);
+    if (url.startsWith("/api/live")) response.write("event: resync\ndata: {}\n\n");
+    else response.end(JSON.stringify(url.startsWith("/api/traces") ? { traces: [trace, old] } : { resourceSpans: [] }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void server.close().closeAllConnections());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const { code, stdout } = await ended(["tail", "--url", url, "--json", "--count", "1", "--service", "shop"]);
+  expect({ code, stdout }).toEqual({ code: 0, stdout: '{"resourceSpans":[]}\n' });
+  expect(asked).toEqual([
+    "/api/live?service=shop",
+    "/api/traces?limit=1000&service=shop",
+    `/api/export?trace=${trace.traceId}`,
+  ]);
 });
 
 test("says how to start the dashboard when none runs", { timeout: TIMEOUT }, async () => {
