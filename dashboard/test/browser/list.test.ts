@@ -18,18 +18,22 @@ async function expectOperations(page: Page, expected: string[]): Promise<void> {
   await expect.poll(async () => (await operations(page)).toSorted(), { timeout: 15_000 }).toEqual(expected.toSorted());
 }
 
+const sendFirst = (): Promise<string> =>
+  sendTrace(pages.url(), { traceId: "first", spans: [{ id: "f", name: "GET /first", kind: 2, to: 5 }] });
+
 describe("a page before anything has arrived", () => {
   test("says what to run, and notices the first trace by itself", async () => {
     const page = await pages.open("/");
-    await page.getByText("npx tracekit dev -- node app.js").waitFor();
+    await page.getByText(`npx tracekit dev --port ${new URL(pages.url()).port} -- node app.js`).waitFor();
     expect(await page.getByText("OTEL_EXPORTER_OTLP_ENDPOINT").innerText()).toContain(pages.url());
-    await sendTrace(pages.url(), { traceId: "first", spans: [{ id: "f", name: "GET /first", kind: 2, to: 5 }] });
+    await sendFirst();
     await expectOperations(page, ["GET /first"]);
   });
 });
 
 describe("the list of traces", () => {
   beforeAll(async () => {
+    await sendFirst();
     const http = (route: string, status: number): Record<string, unknown> => ({
       "http.request.method": "GET",
       "http.route": route,
