@@ -4,7 +4,7 @@ import type { LibraryDescription } from "./description.ts";
 const description: LibraryDescription & { packages: { readonly undici: readonly string[] } } = {
   instrumentation: "undici",
   packages: {
-    undici: ["5.0.0", "5.29.0", "6.0.0", "6.29.1", "7.0.0", "7.30.2", "8.0.0", "8.12.4"],
+    undici: ["5.0.0", "5.29.0", "6.0.0", "6.29.1", "7.30.2", "8.12.4"],
   },
   title: "undici, and the `fetch` that Node makes of it",
   server: "real sockets",
