@@ -47,7 +47,7 @@ const folder = mkdtempSync(join(tmpdir(), "tracekit-bench-dashboard-"));
 process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
 
 say("making spans…");
-const requests = makeRequests(25, Date.now() - 3_600_000);
+const requests = makeRequests(25, Date.now() - 1_200_000);
 const drivers: Record<string, Ingest & { storeMegabytes: number; queryMillis: Record<string, number> }> = {};
 for (const [driver, version] of Object.entries(DRIVERS)) {
   say(`${driver}: ${spans.toLocaleString("en")} spans…`);
