@@ -4,6 +4,7 @@ import type { AttributeValue, Attributes } from "../../src/model/attributes.ts";
 import type { Instant, Resource, Scope, SpanEvent, SpanLink, SpanRecord } from "../../src/model/span.ts";
 import { toResourceSpans } from "../../src/receive/otlp-json-writer.ts";
 import { readImport } from "../../src/receive/read-import.ts";
+import { fakeSpan } from "../support/fake-store.ts";
 
 const write = (spans: readonly SpanRecord[]): string => JSON.stringify({ resourceSpans: [...toResourceSpans(spans)] });
 
@@ -96,26 +97,7 @@ const spans = fc
   .tuple(fc.array(resource, { minLength: 1, maxLength: 3 }), fc.array(scope, { minLength: 1, maxLength: 3 }))
   .chain(([resources, scopes]) => fc.array(span(resources, scopes), { maxLength: 8 }));
 
-const ONE: SpanRecord = {
-  traceId: "0af7651916cd43dd8448eb211c80319c",
-  spanId: "b7ad6b7169203331",
-  parentSpanId: "",
-  traceState: "",
-  flags: 0,
-  name: "one",
-  kind: 1,
-  start: { unixMicros: 5, nanos: 7 },
-  durationNanos: 1,
-  status: { code: 0, message: "" },
-  attributes: {},
-  events: [],
-  links: [],
-  droppedAttributesCount: 0,
-  droppedEventsCount: 0,
-  droppedLinksCount: 0,
-  resource: { serviceName: "a", attributes: { "service.name": "a" } },
-  scope: { name: "s", version: "" },
-};
+const ONE = fakeSpan({ scope: { name: "s", version: "" } });
 
 describe("OTLP JSON that was written", () => {
   test("is read as the same records", () => {

@@ -1,6 +1,7 @@
 import type { LogRecord, SpanRecord } from "../../src/model/span.ts";
 import { toResourceSpans } from "../../src/receive/otlp-json-writer.ts";
 import type { Payload } from "../../src/store/store.ts";
+import { fakeSpan } from "../support/fake-store.ts";
 
 export const EPOCH = 1_790_000_000_000_000;
 
@@ -20,27 +21,17 @@ export function hexId(number: number, digits: 16 | 32): string {
 /** A root of its own trace, of the service `shop`, 1 ms long, unless told otherwise. */
 export function span({ at = 0, service = "shop", ...wish }: SpanWish = {}): SpanRecord {
   made += 1;
-  return {
+  return fakeSpan({
     traceId: hexId(made, 32),
     spanId: hexId(made, 16),
-    parentSpanId: "",
-    traceState: "",
     flags: 0,
     name: "work",
     kind: 1,
     start: { unixMicros: EPOCH + at, nanos: 0 },
     durationNanos: 1_000_000,
-    status: { code: 0, message: "" },
-    attributes: {},
-    events: [],
-    links: [],
-    droppedAttributesCount: 0,
-    droppedEventsCount: 0,
-    droppedLinksCount: 0,
     resource: { serviceName: service, attributes: { "service.name": service } },
-    scope: { name: "test", version: "1" },
     ...wish,
-  };
+  });
 }
 
 export function payloadOf(spans: readonly SpanRecord[]): Payload {

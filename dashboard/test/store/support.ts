@@ -9,7 +9,7 @@ import type { IngestResult, Store } from "../../src/store/store.ts";
 import { openStore, type StoreOptions } from "../../src/store/worker-store.ts";
 import { payloadOf } from "./spans.ts";
 
-/** Those that this Node can run. `node-sqlite.test.ts` runs all of this folder's tests on a Node that has both. */
+/** Those that this Node can run. `node-sqlite.test.ts` runs the others of this folder on Nodes that have both. */
 export const drivers: readonly DriverName[] = process.env["TRACEKIT_TEST_DRIVER"]
   ? [process.env["TRACEKIT_TEST_DRIVER"] as DriverName]
   : ["node-sqlite3-wasm", ...(hasNodeSqlite() ? (["node:sqlite"] as const) : [])];

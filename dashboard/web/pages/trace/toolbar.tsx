@@ -32,36 +32,27 @@ export function Toolbar({ view }: { view: TraceView }): JSX.Element {
         <>
           <LeastDuration view={view} />
           <span class="trace-toggles">
-            <button
-              type="button"
-              class="button button-quiet"
-              aria-pressed={criticalPath}
+            <Toggle
+              label="Critical path"
               title="The chain of work that the duration was spent on (c)"
-              onClick={() => toggle("critical", criticalPath)}
-            >
-              Critical path
-            </button>
+              isOn={criticalPath}
+              onToggle={() => toggle("critical", criticalPath)}
+            />
             {(hasFolds || !folding) && (
-              <button
-                type="button"
-                class="button button-quiet"
-                aria-pressed={folding}
+              <Toggle
+                label="Fold repeats"
                 title="Identical siblings as one row (f)"
-                onClick={() => toggle("fold", folding)}
-              >
-                Fold repeats
-              </button>
+                isOn={folding}
+                onToggle={() => toggle("fold", folding)}
+              />
             )}
             {(hasBreaks || !compress) && (
-              <button
-                type="button"
-                class="button button-quiet"
-                aria-pressed={compress}
+              <Toggle
+                label="Shorten gaps"
                 title="Stretches of time in which nothing ran are drawn shorter (x)"
-                onClick={() => toggle("gaps", compress)}
-              >
-                Shorten gaps
-              </button>
+                isOn={compress}
+                onToggle={() => toggle("gaps", compress)}
+              />
             )}
           </span>
           <span class="trace-zoom">
@@ -99,6 +90,20 @@ export function Toolbar({ view }: { view: TraceView }): JSX.Element {
         </>
       )}
     </div>
+  );
+}
+
+function Toggle(props: { label: string; title: string; isOn: boolean; onToggle: () => void }): JSX.Element {
+  return (
+    <button
+      type="button"
+      class="button button-quiet"
+      aria-pressed={props.isOn}
+      title={props.title}
+      onClick={props.onToggle}
+    >
+      {props.label}
+    </button>
   );
 }
 
