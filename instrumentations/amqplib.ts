@@ -21,7 +21,7 @@ import type { Capture } from "../src/capture/capture.ts";
 import { AttributeBlock } from "../src/trace/attributes.ts";
 import { now } from "../src/trace/clock.ts";
 import { ROOT_CONTEXT, type TraceContext } from "../src/trace/context.ts";
-import { KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER } from "../src/trace/tracer.ts";
+import { KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER } from "../src/trace/span-kind.ts";
 import {
   type Carrier,
   carrierOf,

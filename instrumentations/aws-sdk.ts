@@ -26,7 +26,7 @@ import {
   TRACEKIT_MESSAGING_FAILED_MESSAGES,
 } from "../src/semconv/attributes.ts";
 import { AttributeBlock } from "../src/trace/attributes.ts";
-import { KIND_CLIENT, KIND_PRODUCER } from "../src/trace/tracer.ts";
+import { KIND_CLIENT, KIND_PRODUCER } from "../src/trace/span-kind.ts";
 import {
   type Carrier,
   carrierOf,

@@ -19,7 +19,7 @@ import {
 } from "../src/semconv/attributes.ts";
 import { AttributeBlock } from "../src/trace/attributes.ts";
 import { ROOT_CONTEXT, type TraceContext } from "../src/trace/context.ts";
-import { KIND_CONSUMER, KIND_PRODUCER } from "../src/trace/tracer.ts";
+import { KIND_CONSUMER, KIND_PRODUCER } from "../src/trace/span-kind.ts";
 import {
   type Carrier,
   carrierOf,

@@ -20,7 +20,7 @@ import {
   TRACEKIT_MESSAGING_OUTCOME,
 } from "../src/semconv/attributes.ts";
 import { AttributeBlock } from "../src/trace/attributes.ts";
-import { KIND_CONSUMER, KIND_PRODUCER } from "../src/trace/tracer.ts";
+import { KIND_CONSUMER, KIND_PRODUCER } from "../src/trace/span-kind.ts";
 import { Delivery, emitDelivery } from "./shared/emitted-messages.ts";
 import { createHiddenSlot } from "./shared/hidden-slot.ts";
 import {

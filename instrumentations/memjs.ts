@@ -4,7 +4,7 @@ import type { Operation } from "../src/instrumentation/operation.ts";
 import { callback, sameShape } from "../src/instrumentation/settlement.ts";
 import { beginOperation, type BoundOperation, type OperationCall } from "../src/instrumentation/trace-operation.ts";
 import { DB_RESPONSE_STATUS_CODE } from "../src/semconv/attributes.ts";
-import { KIND_CLIENT } from "../src/trace/tracer.ts";
+import { KIND_CLIENT } from "../src/trace/span-kind.ts";
 import { createHiddenSlot } from "./shared/hidden-slot.ts";
 import {
   describeCall,

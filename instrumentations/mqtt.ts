@@ -33,7 +33,7 @@ import {
   TRACEKIT_MQTT_RETAIN,
 } from "../src/semconv/attributes.ts";
 import { AttributeBlock } from "../src/trace/attributes.ts";
-import { KIND_CONSUMER, KIND_PRODUCER } from "../src/trace/tracer.ts";
+import { KIND_CONSUMER, KIND_PRODUCER } from "../src/trace/span-kind.ts";
 import { Delivery, emitDelivery } from "./shared/emitted-messages.ts";
 import {
   carrierOf,

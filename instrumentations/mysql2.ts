@@ -46,7 +46,7 @@ import {
 import { AttributeBlock } from "../src/trace/attributes.ts";
 import { now } from "../src/trace/clock.ts";
 import type { TraceContext } from "../src/trace/context.ts";
-import { KIND_CLIENT } from "../src/trace/tracer.ts";
+import { KIND_CLIENT } from "../src/trace/span-kind.ts";
 import { recordNamedParameters } from "./shared/sql-parameters.ts";
 import { SqlTransactions } from "./shared/sql-transactions.ts";
 import { recordParameters, statementBlock } from "./shared/sql.ts";

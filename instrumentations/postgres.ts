@@ -27,7 +27,7 @@ import {
 import { AttributeBlock } from "../src/trace/attributes.ts";
 import { now } from "../src/trace/clock.ts";
 import type { TraceContext } from "../src/trace/context.ts";
-import { KIND_CLIENT } from "../src/trace/tracer.ts";
+import { KIND_CLIENT } from "../src/trace/span-kind.ts";
 import { createHiddenSlot } from "./shared/hidden-slot.ts";
 import { DIALECT, recordError, SYSTEM, targetBlock } from "./shared/postgresql.ts";
 import { SqlTransactions } from "./shared/sql-transactions.ts";

@@ -10,8 +10,6 @@ const dist = join(root, "dist");
 const fresh = join(root, `.dist-${process.pid}`);
 
 const entries = {
-  register: "src/register.ts",
-  index: "src/index.ts",
   sdk: "src/sdk.ts",
   "standard-lane": "src/export/standard-lane.ts",
   "otel-instrumentations": "src/otel-instrumentations.ts",
@@ -41,49 +39,147 @@ const ownHiddenSlots = {
   },
 };
 
-const atStart = importedFrom(join(root, "src/sdk.ts"));
+/**
+ * What is read when one of its functions is first called, by the file it goes to: the start of every process is too early for
+ * what not every process does. Outside of that file, only functions can be imported from these.
+ */
+const readLater = {
+  recording: [
+    "src/recording.ts",
+    "src/export/exit-sender.ts",
+    "src/capture/body.ts",
+    "src/capture/cut.ts",
+    "src/config/resource.ts",
+  ],
+  sql: ["src/capture/sql.ts"],
+  transport: ["src/export/create-exchange.ts"],
+  json: ["src/export/json-encoding.ts"],
+  "http-server": ["instrumentations/http-server/requests.ts", "instrumentations/http-server/upgrades.ts"],
+  "http-client": ["instrumentations/http-client/requests.ts"],
+  undici: ["instrumentations/undici/requests.ts"],
+  http2: ["instrumentations/http2/sessions.ts"],
+  ioredis: ["instrumentations/ioredis/commands.ts"],
+  pg: ["instrumentations/pg/client.ts", "instrumentations/pg/pool.ts"],
+};
 
-/** The file and all it imports, directly or not; types aside. */
-function importedFrom(file, found = new Set()) {
-  if (found.has(file)) return found;
-  found.add(file);
-  const imports = readFileSync(file, "utf8").matchAll(/^(?:import|export)\s(?!type\s)[^;]*?from "(\.[^"]+\.ts)";/gm);
-  for (const [, specifier] of imports) importedFrom(join(dirname(file), specifier), found);
+const fileOf = new Map(
+  Object.entries(readLater).flatMap(([name, sources]) => sources.map((source) => [join(root, source), name])),
+);
+const contents = new Map(
+  Object.entries(readLater).map(([name, sources]) => [name, importedFrom(sources.map((source) => join(root, source)))]),
+);
+const atStart = importedFrom([join(root, "src/sdk.ts")]);
+/** How frameworks find the request that a server has begun. */
+const betweenLibraries = importedFrom([join(root, "instrumentations/shared/server-request.ts")]);
+const http = ["http-server", "http-client", "undici", "http2"];
+const isStub = (id) => id.endsWith("?later");
+const isIn = (files, id) => !isStub(id) && files.has(id.split("?")[0]);
+
+/** The files and all they import, directly or not; types aside, and without what is read later. */
+function importedFrom(files) {
+  const found = new Set(files);
+  for (const file of found) {
+    const imports = readFileSync(file, "utf8").matchAll(/^(?:import|export)\s(?!type\s)[^;]*?from "(\.[^"]+\.ts)";/gm);
+    for (const [, specifier] of imports) {
+      const imported = join(dirname(file), specifier);
+      if (!fileOf.has(imported)) found.add(imported);
+    }
+  }
   return found;
 }
+
+/** Imports of what is read later get functions that read it, and then are the real ones. */
+const laterFiles = {
+  name: "later-files",
+  resolveId(source, importer) {
+    if (source.startsWith("later:")) return source;
+    if (importer === undefined || !source.startsWith(".")) return null;
+    const file = join(dirname(importer.split("?")[0]), source);
+    const name = fileOf.get(file);
+    if (name === undefined || (isIn(contents.get(name), importer) && !isIn(atStart, importer))) return null;
+    return `${file}?later`;
+  },
+  load(id) {
+    if (id.startsWith("later:")) {
+      const sources = readLater[id.slice("later:".length)];
+      return sources.map((source) => `export * from ${JSON.stringify(join(root, source))};`).join("\n");
+    }
+    if (!id.endsWith("?later")) return null;
+    const file = id.slice(0, -"?later".length);
+    const names = [...readFileSync(file, "utf8").matchAll(/^export (?:async )?function (\w+)/gm)].map(
+      ([, name]) => name,
+    );
+    const chunk = JSON.stringify(`./later/${fileOf.get(file)}.js`);
+    return [
+      `import { loadChunk } from ${JSON.stringify(join(root, "src/load-chunk.ts"))};`,
+      `function read() { const chunk = loadChunk(${chunk}); ${names.map((name) => `${name} = chunk.${name};`).join(" ")} }`,
+      ...names.map((name) => `export let ${name} = function () { read(); return ${name}.apply(this, arguments); };`),
+    ].join("\n");
+  },
+};
+for (const name of Object.keys(readLater)) entries[`later/${name}`] = `later:${name}`;
+
+/** Texts for the README's tables, which no process needs. */
+const withoutTexts = {
+  name: "without-texts",
+  transform: {
+    filter: { id: /config[\\/]variables\.ts$/ },
+    handler: (code) => code.replaceAll(/^\s+(?:group|shownDefault|description):\s+"(?:[^"\\]|\\.)*",$/gm, ""),
+  },
+};
 
 const bundle = await rolldown({
   cwd: root,
   input: entries,
-  plugins: [ownHiddenSlots],
+  plugins: [ownHiddenSlots, laterFiles, withoutTexts],
   platform: "node",
   external: [/^node:/, /^@opentelemetry\//],
+  optimization: { inlineConst: { mode: "all", pass: 3 } },
 });
-await bundle.write({
-  dir: fresh,
+/** @type {import("rolldown").OutputOptions} */
+const output = {
   format: "cjs",
+  exports: "named",
   // Our sources are strict. In sloppy code a patched function would turn an undefined `this` into the global object, and its
   // `arguments` would follow its parameters: that alone doubled what a pg query costs.
   strict: true,
-  exports: "named",
+  // V8 reads a file twice as fast that has one byte a character.
+  charset: "ascii",
+  comments: false,
+};
+await bundle.write({
+  ...output,
+  dir: fresh,
   entryFileNames: "[name].js",
   chunkFileNames: "[name].js",
   // What a disabled process reads, and what everything shares: each further file costs half a millisecond at start. What only
   // libraries' instrumentations share is read with the first of them.
   codeSplitting: {
     groups: [
-      { name: "api", test: /\/src\/(?:index|load-chunk|config\/disabled)\.ts$/, priority: 2 },
-      { name: "core", test: (id) => atStart.has(id.split("?")[0]), minShareCount: 2, priority: 1 },
+      {
+        name: "core",
+        test: (id) => isStub(id) || isIn(atStart, id) || isIn(betweenLibraries, id),
+        priority: 4,
+      },
+      { name: "recording", test: (id) => isIn(contents.get("recording"), id), priority: 3 },
+      { name: "http", test: (id) => http.some((name) => isIn(contents.get(name), id)), minShareCount: 2, priority: 2 },
+      { name: "messaging", test: /shared[\\/](?:messaging|emitted-messages|cache-values)\.ts$/, priority: 2 },
+      { name: "sql", test: /shared[\\/](?:sql|sql-parameters|sql-transactions|postgresql)\.ts$/, priority: 2 },
     ],
   },
 });
 await bundle.close();
 
-// By themselves, without the shared file: they run on threads of their own, and somebody waits for those to start.
-for (const file of ["src/export/exit-worker.ts", "src/loader/module-hooks-thread.ts"]) {
-  const thread = await rolldown({ cwd: root, input: file, platform: "node", external: [/^node:/] });
-  await thread.write({ file: join(fresh, `${basename(file, ".ts")}.js`), format: "cjs", strict: true });
-  await thread.close();
+// By themselves, without the shared files: what a disabled process reads, and threads of their own, for which somebody waits.
+for (const file of [
+  "src/register.ts",
+  "src/index.ts",
+  "src/export/exit-worker.ts",
+  "src/loader/module-hooks-thread.ts",
+]) {
+  const single = await rolldown({ cwd: root, input: file, platform: "node", external: [/^node:/, "./core.js"] });
+  await single.write({ file: join(fresh, `${basename(file, ".ts")}.js`), ...output });
+  await single.close();
 }
 
 execFileSync(

@@ -1,5 +1,4 @@
 import type { TracekitOptions } from "./config/config.ts";
-import { loadChunk } from "./load-chunk.ts";
 import type { StartOptions, Tracekit } from "./sdk.ts";
 import type { User } from "./trace/request-scope.ts";
 
@@ -19,9 +18,8 @@ export function start(options: StartOptions = {}): void {
     running.startedAgain();
     return;
   }
-  const tracekit = loadChunk<{ createTracekit(options: StartOptions): Tracekit | undefined }>(
-    "./sdk.js",
-  ).createTracekit(options);
+  const { createTracekit } = require("./core.js") as { createTracekit(options: StartOptions): Tracekit | undefined };
+  const tracekit = createTracekit(options);
   if (tracekit !== undefined) shared[RUNNING] = tracekit;
 }
 

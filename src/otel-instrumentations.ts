@@ -48,12 +48,19 @@ export interface OtelInstrumentation {
 export function createInstrumentations(options: TracekitOptions = {}): OtelInstrumentation[] {
   const config = fromProcess(options);
   const capture = new Capture(config.capture);
-  const userPropagation = new UserPropagation(config.userPropagation);
+  const recording = { capture, userPropagation: new UserPropagation(config.userPropagation) };
   return registry.map(
     (source) =>
       new LibraryInstrumentation(
         source,
-        (tracing) => createKits([source], config.instrumentations, config, () => tracing, capture, userPropagation),
+        (tracing) =>
+          createKits(
+            [source],
+            config.instrumentations,
+            config,
+            () => tracing,
+            () => recording,
+          ),
         capture,
       ),
   );

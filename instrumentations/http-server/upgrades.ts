@@ -1,4 +1,3 @@
-import { subscribe } from "node:diagnostics_channel";
 import type { EventEmitter } from "node:events";
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
@@ -14,7 +13,7 @@ import {
   TRACEKIT_HTTP_ABORTED,
 } from "../../src/semconv/attributes.ts";
 import { ROOT_CONTEXT } from "../../src/trace/context.ts";
-import { KIND_SERVER } from "../../src/trace/tracer.ts";
+import { KIND_SERVER } from "../../src/trace/span-kind.ts";
 import { createHiddenSlot } from "../shared/hidden-slot.ts";
 import { OTHER_METHOD, OTHER_METHOD_NAME, REQUEST_HEADERS, RESPONSE_HEADERS } from "../shared/http-attributes.ts";
 import { recordTarget } from "../shared/request-target.ts";
@@ -30,25 +29,17 @@ import { rawHeadersGetter } from "./raw-headers.ts";
  * Servers without such listeners are left alone: it is asked for once a connection.
  */
 
-/** Watches the servers that take upgrades, from the first connection they get. */
-export function watchUpgrades(kit: Kit): void {
+/** Gives what makes spans of a server's upgrades: to be called with each server that takes some, as often as one likes. */
+export function createUpgradeTracer(kit: Kit): (server: EventEmitter) => void {
   const bound = kit.bind(describeUpgrades(kit));
   const watched = new WeakSet<object>();
-  subscribe("net.server.socket", (message) => {
-    const { server } = (message as { socket: { server?: EventEmitter } }).socket;
-    if (server === undefined || !kit.owner.enabled) return;
-    try {
-      if (server.listenerCount("upgrade") === 0 && server.listenerCount("connect") === 0) return;
-      const prototype = Object.getPrototypeOf(server) as EventEmitter;
-      // "connect" is an event of other servers, too.
-      if (watched.has(prototype) || !("requestTimeout" in server)) return;
-      watched.add(prototype);
-      watchServers(prototype, bound, kit);
-      watchAnswers(kit);
-    } catch (error) {
-      kit.owner.disable("HTTP upgrade, server", error);
-    }
-  });
+  return (server) => {
+    const prototype = Object.getPrototypeOf(server) as EventEmitter;
+    if (watched.has(prototype)) return;
+    watched.add(prototype);
+    watchServers(prototype, bound, kit);
+    watchAnswers(kit);
+  };
 }
 
 function watchServers(prototype: EventEmitter, bound: BoundOperation<Ending, Upgrade>, kit: Kit): void {

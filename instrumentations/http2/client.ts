@@ -6,7 +6,7 @@ import type { Kit } from "../../src/instrumentation/kit.ts";
 import type { Operation } from "../../src/instrumentation/operation.ts";
 import { beginOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
 import { now } from "../../src/trace/clock.ts";
-import { KIND_CLIENT } from "../../src/trace/tracer.ts";
+import { KIND_CLIENT } from "../../src/trace/span-kind.ts";
 import { createHiddenSlot } from "../shared/hidden-slot.ts";
 import { REQUEST_HEADERS, RESPONSE_HEADERS } from "../shared/http-attributes.ts";
 import { createBodyRecorder } from "../shared/http-bodies.ts";

@@ -19,7 +19,7 @@ import {
 } from "../../src/semconv/attributes.ts";
 import { now } from "../../src/trace/clock.ts";
 import { ROOT_CONTEXT, type TraceContext } from "../../src/trace/context.ts";
-import { KIND_SERVER } from "../../src/trace/tracer.ts";
+import { KIND_SERVER } from "../../src/trace/span-kind.ts";
 import { ConnectionAttributes, RequestHeaders } from "../http-server/connection.ts";
 import { createHiddenSlot } from "../shared/hidden-slot.ts";
 import { OTHER_METHOD, OTHER_METHOD_NAME, REQUEST_HEADERS, RESPONSE_HEADERS } from "../shared/http-attributes.ts";

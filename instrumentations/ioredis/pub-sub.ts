@@ -69,7 +69,6 @@ export class PubSub {
   private readonly kit: Kit;
   private readonly publish: BoundOperation<unknown, PublishState>;
   private readonly process: BoundOperation<unknown, ProcessState>;
-  private readonly isEnabled: boolean;
   /** Contexts of PUBLISH commands that have not reached a connection yet. */
   private readonly carriers = new WeakMap<Command, Carrier>();
   private readonly companions = new WeakMap<Redis, Companions>();
@@ -89,7 +88,10 @@ export class PubSub {
       publishOperation("ioredis publish", connectionOf, (context, redis: Redis) => this.carrierOf(context, redis)),
     );
     this.process = kit.bind(processOperation("ioredis message", connectionOf));
-    this.isEnabled = kit.options.redisPubSubContext && kit.tracing.propagator.fields().length > 0;
+  }
+
+  private get isEnabled(): boolean {
+    return this.kit.options.redisPubSubContext && this.kit.carriesContext;
   }
 
   /** Starts the span of a PUBLISH. */

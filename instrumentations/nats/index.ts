@@ -43,7 +43,7 @@ import {
 import { AttributeBlock } from "../../src/trace/attributes.ts";
 import { now } from "../../src/trace/clock.ts";
 import type { TraceContext } from "../../src/trace/context.ts";
-import { KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER } from "../../src/trace/tracer.ts";
+import { KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER } from "../../src/trace/span-kind.ts";
 import { createHiddenSlot } from "../shared/hidden-slot.ts";
 import { traceIteration } from "../shared/message-iteration.ts";
 import {

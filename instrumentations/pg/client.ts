@@ -1,4 +1,4 @@
-import type { Kit } from "../../src/instrumentation/kit.ts";
+import type { Kit, Wrapper } from "../../src/instrumentation/kit.ts";
 import { beginOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
 import { now } from "../../src/trace/clock.ts";
 import { ROOT_CONTEXT, type TraceContext } from "../../src/trace/context.ts";
@@ -8,14 +8,12 @@ import { connectionOf, isConnectedByPool, transactionsOf, watchEnd } from "./con
 import { connectOperation, queryOperation, QueryState, textOf } from "./operations.ts";
 import { watchSubmittable } from "./submittable.ts";
 
-/** Patches a class Client, native or not: `query` and `connect`. */
-export function patchClient(Client: any, kit: Kit): void {
-  const { owner, tracing, capture } = kit;
+/** For a class Client, native or not. */
+export function clientWrappers(Client: any, kit: Kit): Record<"query" | "connect" | "_handleNotification", Wrapper> {
+  const { owner, tracing } = kit;
   const transactions = transactionsOf(kit);
   const bound = kit.bind(queryOperation);
   const boundConnect = kit.bind(connectOperation);
-  // Newer versions (8.11.3, not yet 8.11.0) replace the stack of a rejected query by one that leads to the caller.
-  const showsCaller = String(Client.prototype.query).includes("captureStackTrace");
   const writesToConfig = isConfigWritten(Client.Query);
 
   /** Where a transaction is open, or this query may begin one: the context the query is to be started in. */
@@ -24,121 +22,114 @@ export function patchClient(Client: any, kit: Kit): void {
     if (caller.suppressed || tracing.declines(caller) || typeof text !== "string") return caller;
     state.transactions = transactions;
     const connection = connectionOf(client);
-    const context = transactions.parentOf(connection, capture.sql(text), connection.block, caller, now());
+    const context = transactions.parentOf(connection, kit.capture.sql(text), connection.block, caller, now());
     if (context !== caller) watchEnd(client, connection, transactions);
     return context;
   }
 
-  kit.wrap(
-    Client.prototype,
-    "query",
-    (original) =>
-      function query(this: any, config: any, values?: any, callback?: any): any {
-        if (!owner.enabled || config === null || (typeof config !== "string" && typeof config !== "object")) {
-          return Reflect.apply(original, this, arguments);
-        }
-        const caller = tracing.active();
-        let call: OperationCall<QueryState> | undefined;
-        let theirs: unknown;
-        let isSubmittable = false;
+  const wrapQuery: Wrapper = (original) => {
+    // Newer versions (8.11.3, not yet 8.11.0) replace the stack of a rejected query by one that leads to the caller.
+    const showsCaller = String(original).includes("captureStackTrace");
+    return function query(this: any, config: any, values?: any, callback?: any): any {
+      if (!owner.enabled || config === null || (typeof config !== "string" && typeof config !== "object")) {
+        return Reflect.apply(original, this, arguments);
+      }
+      const caller = tracing.active();
+      let call: OperationCall<QueryState> | undefined;
+      let theirs: unknown;
+      let isSubmittable = false;
+      try {
+        isSubmittable = typeof config.submit === "function";
+        if (!isSubmittable) theirs = findCallback(config, values, callback);
+        const state = new QueryState();
+        const isTransacting =
+          transactions.openCount !== 0 || mayBegin(typeof config === "string" ? config : config.text);
+        const parent = isTransacting ? withinTransaction(this, config, state, caller) : caller;
+        call = beginOperation(bound, this, [config, values], state, parent);
+        if (isTransacting && parent === caller) transactions.join(connectionOf(this), call);
+        if (isSubmittable) watchSubmittable(config, tracing, caller, call);
+      } catch (error) {
+        owner.disable("pg Client.query, arguments", error);
+        call?.succeed();
+        return Reflect.apply(original, this, arguments);
+      }
+      // What is no function is for pg to complain about.
+      if (isSubmittable || (theirs ? typeof theirs !== "function" : call === undefined)) {
         try {
-          isSubmittable = typeof config.submit === "function";
-          if (!isSubmittable) theirs = findCallback(config, values, callback);
-          const state = new QueryState();
-          const isTransacting =
-            transactions.openCount !== 0 || mayBegin(typeof config === "string" ? config : config.text);
-          const parent = isTransacting ? withinTransaction(this, config, state, caller) : caller;
-          call = beginOperation(bound, this, [config, values], state, parent);
-          if (isTransacting && parent === caller) transactions.join(connectionOf(this), call);
-          if (isSubmittable) watchSubmittable(config, tracing, caller, call);
-        } catch (error) {
-          owner.disable("pg Client.query, arguments", error);
-          call?.succeed();
           return Reflect.apply(original, this, arguments);
-        }
-        // What is no function is for pg to complain about.
-        if (isSubmittable || (theirs ? typeof theirs !== "function" : call === undefined)) {
-          try {
-            return Reflect.apply(original, this, arguments);
-          } catch (error) {
-            call?.fail(error);
-            throw error;
-          }
-        }
-
-        let result: any;
-        let ours: AnyFunction;
-        if (theirs) {
-          const callTheirs = theirs as AnyFunction;
-          ours = function (this: unknown, ...outcome: unknown[]): unknown {
-            settle(call, outcome[0], outcome[1]);
-            return tracing.run(caller, callTheirs, this, outcome);
-          };
-        } else {
-          // The promise pg would have made around a callback of its own, so that the application's costs no further turn.
-          let settlePromise!: AnyFunction;
-          result = new this._Promise((resolve: AnyFunction, reject: AnyFunction) => {
-            settlePromise = (error: unknown, value: unknown): void => {
-              if (error && showsCaller) return reject(error);
-              settle(call, error, value);
-              return error ? reject(error) : resolve(value);
-            };
-          });
-          ours = settlePromise;
-          if (showsCaller) {
-            result = result.catch(function onRejected(error: any): never {
-              try {
-                Error.captureStackTrace(error, onRejected);
-              } finally {
-                call?.fail(error);
-              }
-              throw error;
-            });
-          }
-        }
-        const bindings = typeof values === "function" ? undefined : values;
-        try {
-          const returned =
-            writesToConfig && typeof config === "object"
-              ? Reflect.apply(original, this, [withCallback(config, ours), bindings])
-              : Reflect.apply(original, this, [config, bindings, ours]);
-          return theirs ? returned : result;
         } catch (error) {
           call?.fail(error);
           throw error;
         }
-      },
-  );
+      }
+
+      let result: any;
+      let ours: AnyFunction;
+      if (theirs) {
+        const callTheirs = theirs as AnyFunction;
+        ours = function (this: unknown, ...outcome: unknown[]): unknown {
+          settle(call, outcome[0], outcome[1]);
+          return tracing.run(caller, callTheirs, this, outcome);
+        };
+      } else {
+        // The promise pg would have made around a callback of its own, so that the application's costs no further turn.
+        let settlePromise!: AnyFunction;
+        result = new this._Promise((resolve: AnyFunction, reject: AnyFunction) => {
+          settlePromise = (error: unknown, value: unknown): void => {
+            if (error && showsCaller) return reject(error);
+            settle(call, error, value);
+            return error ? reject(error) : resolve(value);
+          };
+        });
+        ours = settlePromise;
+        if (showsCaller) {
+          result = result.catch(function onRejected(error: any): never {
+            try {
+              Error.captureStackTrace(error, onRejected);
+            } finally {
+              call?.fail(error);
+            }
+            throw error;
+          });
+        }
+      }
+      const bindings = typeof values === "function" ? undefined : values;
+      try {
+        const returned =
+          writesToConfig && typeof config === "object"
+            ? Reflect.apply(original, this, [withCallback(config, ours), bindings])
+            : Reflect.apply(original, this, [config, bindings, ours]);
+        return theirs ? returned : result;
+      } catch (error) {
+        call?.fail(error);
+        throw error;
+      }
+    };
+  };
 
   // It belongs to no request of this process, least of all to the one that happened to open the connection.
-  kit.wrap(
-    Client.prototype,
-    "_handleNotification",
-    (original) =>
-      function _handleNotification(this: any, message: any): any {
-        return tracing.run(ROOT_CONTEXT, original, this, [message]);
-      },
-  );
+  const wrapHandleNotification: Wrapper = (original) =>
+    function _handleNotification(this: any, message: any): any {
+      return tracing.run(ROOT_CONTEXT, original, this, [message]);
+    };
 
-  kit.wrap(
-    Client.prototype,
-    "connect",
-    (original) =>
-      function connect(this: any, callback?: any): any {
-        if (isConnectedByPool(this) || !owner.enabled || (callback && typeof callback !== "function")) {
-          return Reflect.apply(original, this, arguments);
-        }
-        const caller = tracing.active();
-        const startMillis = now();
-        return observed(kit, original, this, callback, caller, (failed, outcome) => {
-          // Outside of a trace, that a connection was made is not worth one.
-          if (!failed && caller.span === undefined) return;
-          const call = beginOperation(boundConnect, this, [], connectionOf(this).block, caller, startMillis);
-          if (failed) call?.fail(outcome);
-          else call?.succeed();
-        });
-      },
-  );
+  const wrapConnect: Wrapper = (original) =>
+    function connect(this: any, callback?: any): any {
+      if (isConnectedByPool(this) || !owner.enabled || (callback && typeof callback !== "function")) {
+        return Reflect.apply(original, this, arguments);
+      }
+      const caller = tracing.active();
+      const startMillis = now();
+      return observed(kit, original, this, callback, caller, (failed, outcome) => {
+        // Outside of a trace, that a connection was made is not worth one.
+        if (!failed && caller.span === undefined) return;
+        const call = beginOperation(boundConnect, this, [], connectionOf(this).block, caller, startMillis);
+        if (failed) call?.fail(outcome);
+        else call?.succeed();
+      });
+    };
+
+  return { query: wrapQuery, _handleNotification: wrapHandleNotification, connect: wrapConnect };
 }
 
 function settle(call: OperationCall | undefined, error: unknown, result: unknown): void {

@@ -17,8 +17,9 @@
  *   versions do.
  */
 import { defineInstrumentation, type Instrumentation } from "../../src/instrumentation/instrumentation.ts";
-import { patchClient } from "./client.ts";
-import { patchPool } from "./pool.ts";
+import type { Kit } from "../../src/instrumentation/kit.ts";
+import { clientWrappers } from "./client.ts";
+import { poolWrappers } from "./pool.ts";
 
 const pg: Instrumentation = defineInstrumentation({
   name: "pg",
@@ -29,3 +30,11 @@ const pg: Instrumentation = defineInstrumentation({
   ],
 });
 export default pg;
+
+function patchClient(Client: any, kit: Kit): void {
+  kit.wrapLater(Client.prototype, ["query", "connect", "_handleNotification"], () => clientWrappers(Client, kit));
+}
+
+function patchPool(Pool: any, kit: Kit): void {
+  kit.wrapLater(Pool.prototype, ["connect", "query", "newClient", "_release"], () => poolWrappers(kit));
+}

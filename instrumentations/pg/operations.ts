@@ -8,7 +8,7 @@ import {
 } from "../../src/semconv/attributes.ts";
 import type { AttributeBlock } from "../../src/trace/attributes.ts";
 import { now } from "../../src/trace/clock.ts";
-import { KIND_CLIENT } from "../../src/trace/tracer.ts";
+import { KIND_CLIENT } from "../../src/trace/span-kind.ts";
 import { recordError, sqlStateOf, SYSTEM } from "../shared/postgresql.ts";
 import { isChange, recordParameters, statementBlock } from "../shared/sql.ts";
 import type { SqlTransactions } from "../shared/sql-transactions.ts";

@@ -1,4 +1,4 @@
-import type { Kit } from "../../src/instrumentation/kit.ts";
+import type { Kit, Wrapper } from "../../src/instrumentation/kit.ts";
 import { beginOperation } from "../../src/instrumentation/trace-operation.ts";
 import { now } from "../../src/trace/clock.ts";
 import { bindTo, observed } from "./callbacks.ts";
@@ -8,74 +8,60 @@ import { connectOperation } from "./operations.ts";
 /** Below this, waiting for a connection is the pool's own turn of the event loop. */
 const MIN_POOL_WAIT_MILLIS = 1;
 
-/** Patches pg-pool: waits are told to the first query, refusals are spans, callbacks find their way back. */
-export function patchPool(Pool: any, kit: Kit): void {
+/** For pg-pool: waits are told to the first query, refusals are spans, callbacks find their way back. */
+export function poolWrappers(kit: Kit): Record<"connect" | "query" | "newClient" | "_release", Wrapper> {
   const { owner, tracing } = kit;
   const bound = kit.bind(connectOperation);
   const transactions = transactionsOf(kit);
 
   // A checkout waits in a queue that other requests work off: its callback has to find its way back. For a promise
   // `await` does that.
-  kit.wrap(
-    Pool.prototype,
-    "connect",
-    (original) =>
-      function connect(this: any, callback?: any): any {
-        if (!owner.enabled || (callback && typeof callback !== "function")) {
-          return Reflect.apply(original, this, arguments);
+  const wrapConnect: Wrapper = (original) =>
+    function connect(this: any, callback?: any): any {
+      if (!owner.enabled || (callback && typeof callback !== "function")) {
+        return Reflect.apply(original, this, arguments);
+      }
+      const caller = tracing.active();
+      const startMillis = now();
+      return observed(kit, original, this, callback, caller, (failed, outcome) => {
+        if (failed) {
+          beginOperation(bound, this, [], poolBlock(this), caller, startMillis)?.fail(outcome);
+        } else {
+          const waited = now() - startMillis;
+          connectionOf(outcome).poolWaitMillis = waited < MIN_POOL_WAIT_MILLIS ? 0 : waited;
         }
-        const caller = tracing.active();
-        const startMillis = now();
-        return observed(kit, original, this, callback, caller, (failed, outcome) => {
-          if (failed) {
-            beginOperation(bound, this, [], poolBlock(this), caller, startMillis)?.fail(outcome);
-          } else {
-            const waited = now() - startMillis;
-            connectionOf(outcome).poolWaitMillis = waited < MIN_POOL_WAIT_MILLIS ? 0 : waited;
-          }
-        });
-      },
-  );
+      });
+    };
 
   // pg-pool calls back from the socket's context when a connection breaks in mid-query.
-  kit.wrap(
-    Pool.prototype,
-    "query",
-    (original) =>
-      function query(this: any, text: any, values?: any, callback?: any): any {
-        if (!owner.enabled) return Reflect.apply(original, this, arguments);
-        if (typeof values === "function") {
-          return Reflect.apply(original, this, [text, bindTo(tracing, tracing.active(), values)]);
-        }
-        if (typeof callback === "function") {
-          return Reflect.apply(original, this, [text, values, bindTo(tracing, tracing.active(), callback)]);
-        }
-        return Reflect.apply(original, this, arguments);
-      },
-  );
+  const wrapQuery: Wrapper = (original) =>
+    function query(this: any, text: any, values?: any, callback?: any): any {
+      if (!owner.enabled) return Reflect.apply(original, this, arguments);
+      if (typeof values === "function") {
+        return Reflect.apply(original, this, [text, bindTo(tracing, tracing.active(), values)]);
+      }
+      if (typeof callback === "function") {
+        return Reflect.apply(original, this, [text, values, bindTo(tracing, tracing.active(), callback)]);
+      }
+      return Reflect.apply(original, this, arguments);
+    };
 
-  kit.wrap(
-    Pool.prototype,
-    "newClient",
-    (original) =>
-      function newClient(this: any): any {
-        return connectingFor(this, original, arguments);
-      },
-  );
+  const wrapNewClient: Wrapper = (original) =>
+    function newClient(this: any): any {
+      return connectingFor(this, original, arguments);
+    };
 
-  kit.wrap(
-    Pool.prototype,
-    "_release",
-    (original) =>
-      function _release(this: any, client: any): any {
-        if (transactions.openCount !== 0) {
-          try {
-            transactions.abandoned(connectionOf(client));
-          } catch (error) {
-            owner.disable("pg-pool release", error);
-          }
+  const wrapRelease: Wrapper = (original) =>
+    function _release(this: any, client: any): any {
+      if (transactions.openCount !== 0) {
+        try {
+          transactions.abandoned(connectionOf(client));
+        } catch (error) {
+          owner.disable("pg-pool release", error);
         }
-        return Reflect.apply(original, this, arguments);
-      },
-  );
+      }
+      return Reflect.apply(original, this, arguments);
+    };
+
+  return { connect: wrapConnect, query: wrapQuery, newClient: wrapNewClient, _release: wrapRelease };
 }

@@ -3,7 +3,7 @@ import type { Kit } from "../../src/instrumentation/kit.ts";
 import type { Operation } from "../../src/instrumentation/operation.ts";
 import { beginOperation, type BoundOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
 import { now } from "../../src/trace/clock.ts";
-import { KIND_CLIENT } from "../../src/trace/tracer.ts";
+import { KIND_CLIENT } from "../../src/trace/span-kind.ts";
 import { shown } from "../shared/cache-values.ts";
 import { CacheCounts } from "../shared/cache-counts.ts";
 import type { Carrier } from "../shared/messaging.ts";

@@ -52,7 +52,6 @@ export class PubSub {
   private readonly publish: BoundOperation<unknown, PublishState>;
   private readonly process: BoundOperation<unknown, ProcessState>;
   private readonly subscription: BoundOperation<unknown, RedisCommand>;
-  private readonly isEnabled: boolean;
   private readonly pending = new WeakMap<Queue, PendingContexts>();
   private readonly queues = new WeakMap<PubSubState, Queue>();
   private readonly states = new WeakMap<Queue, WeakRef<PubSubState>>();
@@ -74,7 +73,10 @@ export class PubSub {
     );
     this.process = kit.bind(processOperation("redis message", connectionOf));
     this.subscription = subscription;
-    this.isEnabled = kit.options.redisPubSubContext && kit.tracing.propagator.fields().length > 0;
+  }
+
+  private get isEnabled(): boolean {
+    return this.kit.options.redisPubSubContext && this.kit.carriesContext;
   }
 
   /** Starts the span of a PUBLISH. `carrier` is for `sendContext`. */

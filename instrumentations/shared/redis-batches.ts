@@ -7,7 +7,7 @@ import {
   DB_RESPONSE_STATUS_CODE,
   TRACEKIT_DB_FAILED_COMMANDS,
 } from "../../src/semconv/attributes.ts";
-import { KIND_CLIENT } from "../../src/trace/tracer.ts";
+import { KIND_CLIENT } from "../../src/trace/span-kind.ts";
 import { type Carrier, carrierOf } from "./messaging.ts";
 import {
   addHits,

@@ -1,7 +1,7 @@
 import type { Operation } from "../../src/instrumentation/operation.ts";
 import { MESSAGING_DESTINATION_TEMPLATE, TRACEKIT_MESSAGING_RECEIVERS } from "../../src/semconv/attributes.ts";
 import type { TraceContext } from "../../src/trace/context.ts";
-import { KIND_CONSUMER, KIND_PRODUCER } from "../../src/trace/tracer.ts";
+import { KIND_CONSUMER, KIND_PRODUCER } from "../../src/trace/span-kind.ts";
 import { shown } from "./cache-values.ts";
 import {
   type Carrier,

@@ -14,7 +14,7 @@ import {
   TRACEKIT_MESSAGING_QUEUE_TIME,
 } from "../../src/semconv/attributes.ts";
 import { AttributeBlock } from "../../src/trace/attributes.ts";
-import { KIND_CLIENT, KIND_PRODUCER } from "../../src/trace/tracer.ts";
+import { KIND_CLIENT, KIND_PRODUCER } from "../../src/trace/span-kind.ts";
 import { CachedItems, shown } from "./cache-values.ts";
 import {
   type Carrier,
@@ -77,7 +77,7 @@ export class Streams<Client extends object> {
   private readonly ack: BoundOperation;
 
   constructor(library: string, kit: Kit, connectionOf: (client: Client) => RedisConnection) {
-    const travels = kit.options.redisStreamContext && kit.tracing.propagator.fields().length > 0;
+    const travels = kit.options.redisStreamContext && kit.carriesContext;
     this.send = kit.bind(sendOperation(library, kit, connectionOf, travels));
     this.receive = kit.bind(receiveOperation(library, kit, connectionOf));
     this.ack = kit.bind(ackOperation(library, connectionOf));

@@ -5,7 +5,7 @@ import { type BoundOperation, beginOperation, type OperationCall } from "../../s
 import { TRACEKIT_DB_TRANSACTION_OUTCOME } from "../../src/semconv/attributes.ts";
 import type { AttributeBlock } from "../../src/trace/attributes.ts";
 import type { TraceContext } from "../../src/trace/context.ts";
-import { KIND_INTERNAL } from "../../src/trace/tracer.ts";
+import { KIND_INTERNAL } from "../../src/trace/span-kind.ts";
 
 const NOTHING = 0;
 const BEGINS = 1;

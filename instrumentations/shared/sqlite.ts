@@ -19,7 +19,7 @@ import {
 } from "../../src/semconv/attributes.ts";
 import { AttributeBlock } from "../../src/trace/attributes.ts";
 import { now } from "../../src/trace/clock.ts";
-import { KIND_CLIENT } from "../../src/trace/tracer.ts";
+import { KIND_CLIENT } from "../../src/trace/span-kind.ts";
 import { recordNamedParameters } from "./sql-parameters.ts";
 import { SqlTransactions } from "./sql-transactions.ts";
 import { recordParameters, statementBlock } from "./sql.ts";

@@ -67,6 +67,7 @@ export interface Config {
   /** Nothing else is to be done when true. */
   readonly disabled: boolean;
   readonly logLevel: LogLevel;
+  /** Detected when it is first asked for: that reads files, and takes as long as all else here. */
   readonly resource: Resource;
   /** The resource's service.name. */
   readonly serviceName: string;
@@ -139,20 +140,11 @@ function currentFolder(): string {
 export function loadConfig(env: Environment, options: TracekitOptions, origin: Origin): Config {
   const { settings, explicit, problems } = readSettings(env, toEnvironment(options, env));
   const disabled = settings.OTEL_SDK_DISABLED;
-  const resource = disabled
-    ? {}
-    : detectResource(
-        origin,
-        settings.OTEL_NODE_RESOURCE_DETECTORS,
-        settings.OTEL_RESOURCE_ATTRIBUTES,
-        settings.OTEL_SERVICE_NAME,
-      );
+  let resource: Resource | undefined = disabled ? {} : undefined;
   const enabled = settings.OTEL_NODE_ENABLED_INSTRUMENTATIONS;
-  return deepFreeze({
+  const rest = deepFreeze({
     disabled,
     logLevel: settings.OTEL_LOG_LEVEL,
-    resource,
-    serviceName: String(resource["service.name"] ?? "unknown_service:node"),
     sampler: resolveSampler(settings, explicit, problems),
     propagators: settings.OTEL_PROPAGATORS,
     spanLimits: {
@@ -186,6 +178,23 @@ export function loadConfig(env: Environment, options: TracekitOptions, origin: O
     userPropagation: settings.TRACEKIT_USER_PROPAGATION,
     problems,
     explicit,
+  });
+  return Object.freeze({
+    ...rest,
+    get resource(): Resource {
+      resource ??= deepFreeze(
+        detectResource(
+          origin,
+          settings.OTEL_NODE_RESOURCE_DETECTORS,
+          settings.OTEL_RESOURCE_ATTRIBUTES,
+          settings.OTEL_SERVICE_NAME,
+        ),
+      );
+      return resource;
+    },
+    get serviceName(): string {
+      return String(this.resource["service.name"] ?? "unknown_service:node");
+    },
   });
 }
 

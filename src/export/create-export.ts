@@ -8,7 +8,7 @@ import { BatchSink } from "./batch-sink.ts";
 import { createEndpoint } from "./endpoint.ts";
 import type { ExitingExport, LastChance } from "./exit.ts";
 import { createJsonEncoding } from "./json-encoding.ts";
-import { createOutside } from "./outside.ts";
+import { createOutside, type RunOutside } from "./outside.ts";
 import { createProtobufEncoding } from "./protobuf-encoding.ts";
 import type { StandardLane, StandardLaneOptions } from "./standard-lane.ts";
 import { Transport } from "./transport.ts";
@@ -27,6 +27,8 @@ export interface Exporting extends ExitingExport {
 }
 
 export interface ExportExtras {
+  /** Default: from here. */
+  readonly runOutside?: RunOutside;
   /** The application's own. */
   readonly spanProcessors?: readonly SpanProcessor[];
   /** How to get the standard lane's file; for tests. */
@@ -35,7 +37,7 @@ export interface ExportExtras {
 
 /** Builds what `config.exporters` asks for. Nothing is opened, read or started before the first span has ended. */
 export function createExport(config: Config, extras: ExportExtras = {}): Exporting {
-  const { spanProcessors = [] } = extras;
+  const { spanProcessors = [], runOutside = createOutside() } = extras;
   const hasConsole = config.exporters.includes("console");
   const load =
     extras.loadStandardLane ??
@@ -44,7 +46,6 @@ export function createExport(config: Config, extras: ExportExtras = {}): Exporti
     hasConsole || spanProcessors.length > 0
       ? load().createStandardLane({ resource: config.resource, spanProcessors, console: hasConsole })
       : undefined;
-  const runOutside = createOutside();
   const otlp = config.exporters.includes("otlp")
     ? createOtlpLane(config, runOutside, standard === undefined)
     : undefined;

@@ -6,8 +6,11 @@ export interface Instrumentation {
   readonly name: string;
   /** Files of npm packages to patch when the application loads them. Empty for what Node itself brings. */
   readonly modules: readonly InstrumentedModule[];
-  /** Runs once at start, for Node's own modules and for diagnostics channels: cheap, and loads nothing heavy. */
-  start?(kit: Kit): void;
+  /**
+   * Runs once at start, for Node's own modules and for diagnostics channels: cheap, and loads nothing heavy. What it returns runs
+   * once the application has started, and may read what its first call would wait for.
+   */
+  start?(kit: Kit): (() => void) | void;
 }
 
 /** A file to patch: exports are changed in place, because on Node 20 and 22 ESM importers do not see replaced ones. */

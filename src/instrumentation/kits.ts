@@ -1,8 +1,6 @@
-import type { Capture } from "../capture/capture.ts";
 import type { Instrumentation, InstrumentedModule } from "./instrumentation.ts";
-import { type InstrumentationOptions, Kit } from "./kit.ts";
+import { type InstrumentationOptions, Kit, type KitRecording } from "./kit.ts";
 import type { Tracing } from "./tracing.ts";
-import type { UserPropagation } from "./user-propagation.ts";
 
 /** An instrumentation known by what it patches; its code comes with `load`. */
 export interface InstrumentationSource {
@@ -34,21 +32,20 @@ export interface Kits {
   readonly targets: readonly Target[];
   /** Short names of all that may trace here. */
   readonly names: readonly string[];
-  /** Starts those that need no library: Node's own modules and diagnostics channels. */
-  start(): void;
+  /** Starts those that need no library: Node's own modules and diagnostics channels. Gives what is to be called soon after. */
+  start(): () => void;
   /** From here on every patched function only calls its original, until `enable`. */
   disable(): void;
   enable(): void;
 }
 
-/** One kit an instrumentation, made when the instrumentation is first needed. */
+/** One kit an instrumentation, made when the instrumentation is first needed. `record` is asked when there is something to record. */
 export function createKits(
   sources: readonly InstrumentationSource[],
   selection: Selection,
   options: InstrumentationOptions,
   createTracing: (scope: string) => Tracing,
-  capture: Capture,
-  userPropagation: UserPropagation,
+  record: () => KitRecording,
 ): Kits {
   const selected = sources.filter(({ name }) => isSelected(name, selection));
   const kits = new Map<string, Kit>();
@@ -60,7 +57,7 @@ export function createKits(
   ): void {
     let kit = kits.get(source.name);
     if (kit === undefined) {
-      kit = new Kit(source.name, createTracing(`@tracekit/auto/${source.name}`), capture, options, userPropagation);
+      kit = new Kit(source.name, createTracing(`@tracekit/auto/${source.name}`), options, record);
       kits.set(source.name, kit);
     }
     try {
@@ -87,9 +84,17 @@ export function createKits(
       })),
     ),
     start() {
+      const settled: Array<() => void> = [];
       for (const source of selected) {
-        if (source.startsAtOnce) use(source, "start", (instrumentation, kit) => instrumentation.start?.(kit));
+        if (!source.startsAtOnce) continue;
+        use(source, "start", (instrumentation, kit) => {
+          const step = instrumentation.start?.(kit);
+          if (step !== undefined) settled.push(() => kit.owner.safely("start", step));
+        });
       }
+      return () => {
+        for (const step of settled) step();
+      };
     },
     disable() {
       for (const kit of kits.values()) kit.owner.enabled = false;

@@ -3,7 +3,7 @@ import type { Capture } from "../capture/capture.ts";
 import { now } from "../trace/clock.ts";
 import type { TraceContext } from "../trace/context.ts";
 import { RequestScope } from "../trace/request-scope.ts";
-import { KIND_CONSUMER, KIND_SERVER } from "../trace/tracer.ts";
+import { KIND_CONSUMER, KIND_SERVER } from "../trace/span-kind.ts";
 import { errorMessage, errorType } from "./errors.ts";
 import type { Operation, OperationSpan } from "./operation.ts";
 import type { Instrumented } from "./safely.ts";
@@ -64,10 +64,11 @@ export class OperationCall<State = any> {
   succeed(result?: unknown): void {
     if (this.settled) return;
     this.settled = true;
-    const { operation, owner, capture } = this.bound;
+    const { bound } = this;
+    const { operation, owner } = bound;
     if (this.recording && operation.finish !== undefined && owner.enabled) {
       try {
-        operation.finish(this.span, result, this, capture);
+        operation.finish(this.span, result, this, bound.capture);
       } catch (error) {
         owner.disable(`${operation.title}, finish`, error);
       }
@@ -79,10 +80,11 @@ export class OperationCall<State = any> {
   fail(error: unknown): void {
     if (this.settled) return;
     this.settled = true;
-    const { operation, owner, capture } = this.bound;
+    const { bound } = this;
+    const { operation, owner } = bound;
     if (this.recording && owner.enabled) {
       try {
-        if (operation.fail !== undefined) operation.fail(this.span, error, this, capture);
+        if (operation.fail !== undefined) operation.fail(this.span, error, this, bound.capture);
         else recordFailure(this.span, error);
       } catch (ours) {
         owner.disable(`${operation.title}, fail`, ours);
@@ -140,7 +142,7 @@ export function beginOperation<State>(
   caller: TraceContext = bound.tracing.active(),
   startMillis: number = now(),
 ): OperationCall<State> | undefined {
-  const { operation, owner, tracing, capture } = bound;
+  const { operation, owner, tracing } = bound;
   if (!owner.enabled || caller.suppressed) return undefined;
   if (operation.leaf && operation.inject === undefined && tracing.declines(caller)) return undefined;
   try {
@@ -158,7 +160,7 @@ export function beginOperation<State>(
     } else if (!operation.leaf || operation.inject !== undefined) {
       call.context = parent.withSpan(span as unknown as ApiSpan);
     }
-    if (call.recording) operation.start(span, call, capture);
+    if (call.recording) operation.start(span, call, bound.capture);
     if (operation.inject !== undefined) operation.inject(call);
     return call.recording || isEntry ? call : undefined;
   } catch (error) {

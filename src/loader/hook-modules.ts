@@ -1,5 +1,5 @@
 import { readFileSync, realpathSync } from "node:fs";
-import Module, { createRequire } from "node:module";
+import { Module } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { type LoadResult, PATCH_MODULE, pathInModules, withPatchCall } from "./module-hooks.ts";
@@ -51,7 +51,7 @@ export function hookModules(
 export function isHooksThread(): boolean {
   // Worker threads are a big built-in module, and nearly every main thread has a script.
   if (process.argv[1] !== undefined) return false;
-  const { isMainThread, parentPort } = createRequire(__filename)("node:worker_threads");
+  const { isMainThread, parentPort } = process.getBuiltinModule("node:worker_threads");
   return !isMainThread && parentPort === null;
 }
 

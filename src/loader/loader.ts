@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import Module from "node:module";
+import { Module } from "node:module";
 import { sep } from "node:path";
 import { diag } from "../diag/diag.ts";
 import { watchBuiltins } from "./builtin-modules.ts";

@@ -10,14 +10,8 @@ import { fromTimeInput, now } from "./clock.ts";
 import { activeContext, runInContext, TraceContext } from "./context.ts";
 import { randomWord } from "./ids.ts";
 import type { InstrumentationScope, SpanPipeline } from "./pipeline.ts";
+import { KIND_INTERNAL } from "./span-kind.ts";
 import { FLAG_RANDOM, PropagatedSpan, Span, type SpanIdentity } from "./span.ts";
-
-/** API values: `SpanKind` is an enum of a package the default lane never loads. */
-export const KIND_INTERNAL = 0;
-export const KIND_SERVER = 1;
-export const KIND_CLIENT = 2;
-export const KIND_PRODUCER = 3;
-export const KIND_CONSUMER = 4;
 
 /** Starts spans of one instrumentation scope: for our instrumentations directly, for everybody else as the API's `Tracer`. */
 export class Tracer implements ApiTracer {

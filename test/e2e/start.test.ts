@@ -1,6 +1,8 @@
 import { execFileSync } from "node:child_process";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { repositoryRoot } from "../support/built.ts";
@@ -26,7 +28,7 @@ const preloadFile = process.env["TRACEKIT_TEST_PACKAGE_DIR"]
   : join(repositoryRoot, "dist/register.js");
 
 describe("OTEL_SDK_DISABLED=true", () => {
-  test("loads two small files, patches nothing and registers nothing", async () => {
+  test("loads one small file, patches nothing and registers nothing", async () => {
     const { stdout } = await runApp({
       type: "cjs",
       env: { OTEL_SDK_DISABLED: "TRUE" },
@@ -40,7 +42,7 @@ console.log(JSON.stringify({
 }));`,
     });
     expect(JSON.parse(stdout)).toEqual({
-      ours: ["api.js", "register.js"],
+      ours: ["register.js"],
       api: false,
       load: false,
       listeners: expect.not.arrayContaining(["exit", "SIGTERM"]),
@@ -165,5 +167,65 @@ describe("what is said at start", () => {
       },
     });
     expect(stderr).toBe("");
+  });
+});
+
+describe("what is not needed at start", () => {
+  test("is not read then: neither of ours nor of Node's", async () => {
+    const code = `
+const ours = Object.keys(require.cache).filter((file) => !file.endsWith("app.cjs"));
+console.log(JSON.stringify({ ours: ours.map((file) => file.split(/[\\\\/]/).pop()), node: process.moduleLoadList }));`;
+    const run = async (preload: "require" | "none") => {
+      const { stdout } = await runApp({ type: "cjs", preload, code, env: collector() });
+      return JSON.parse(stdout) as { ours: string[]; node: string[] };
+    };
+    const [without, traced] = [await run("none"), await run("require")];
+    expect(traced.ours).toContain("core.js");
+    expect(traced.ours).not.toContain("recording.js");
+    const heavy = /^NativeModule (?:perf_hooks|http2|https|zlib|worker_threads|crypto|child_process)$/;
+    expect(traced.node.filter((name) => heavy.test(name) && !without.node.includes(name))).toEqual([]);
+  });
+
+  test("and cannot be read later, because it was removed: says so once, and the application goes on", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "tracekit-removed-"));
+    try {
+      cpSync(dirname(preloadFile), folder, { recursive: true });
+      const { stdout, stderr, code } = await runApp({
+        type: "cjs",
+        preload: "none",
+        nodeArgs: ["--require", join(folder, "register.js")],
+        env: collector(),
+        code: `
+require("node:fs").rmSync(${JSON.stringify(folder)}, { recursive: true });
+process.chdir("/");
+const { context, propagation, trace } = require("@opentelemetry/api");
+const http = require("node:http");
+const server = http.createServer((request, response) => {
+  propagation.inject(context.active(), {});
+  const answer = trace.getTracer("t").startActiveSpan("manual", (span) => {
+    span.setAttribute("a", 1).end();
+    return "served";
+  });
+  response.end(answer);
+}).listen(0, "127.0.0.1", async () => {
+  for (let time = 0; time < 2; time++) {
+    const answer = await new Promise((resolve, reject) => {
+      const request = http.get({ port: server.address().port, agent: false }, (response) => {
+        let text = "";
+        response.setEncoding("utf8").on("data", (chunk) => (text += chunk)).on("end", () => resolve(text));
+      });
+      request.on("error", reject);
+    });
+    console.log(answer);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+  }
+  server.close();
+});`,
+      });
+      expect([code, stdout]).toEqual([0, "served\nserved\n"]);
+      expect(stderr.match(/^tracekit: nothing is traced from here on/gm)).toHaveLength(1);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });

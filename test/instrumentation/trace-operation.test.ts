@@ -12,7 +12,8 @@ import { activeContext, enterContext, ROOT_CONTEXT, runInContext } from "../../s
 import { traceContextPropagator } from "../../src/trace/propagation.ts";
 import { createSampler } from "../../src/trace/sampler.ts";
 import { Span } from "../../src/trace/span.ts";
-import { KIND_CLIENT, KIND_SERVER, TracerProvider } from "../../src/trace/tracer.ts";
+import { KIND_CLIENT, KIND_SERVER } from "../../src/trace/span-kind.ts";
+import { TracerProvider } from "../../src/trace/tracer.ts";
 
 let ended: Span[];
 let lines: string[];
@@ -48,7 +49,10 @@ function createKit(sampler: "parentbased_always_on" | "always_off" = "parentbase
     redisPubSubContext: true,
     redisStreamContext: false,
   };
-  return new Kit("library", tracing, {} as Capture, options, new UserPropagation(() => true));
+  return new Kit("library", tracing, options, () => ({
+    capture: {} as Capture,
+    userPropagation: new UserPropagation(() => true),
+  }));
 }
 
 beforeEach(() => {

@@ -1,17 +1,15 @@
-import { subscribe } from "node:diagnostics_channel";
 import type { Socket } from "node:net";
 import type { TextMapSetter } from "@opentelemetry/api";
-import type { Capture } from "../src/capture/capture.ts";
-import { defineInstrumentation, type Instrumentation } from "../src/instrumentation/instrumentation.ts";
-import type { Kit } from "../src/instrumentation/kit.ts";
-import type { Operation } from "../src/instrumentation/operation.ts";
-import { beginOperation, type OperationCall } from "../src/instrumentation/trace-operation.ts";
-import { now } from "../src/trace/clock.ts";
-import type { TraceContext } from "../src/trace/context.ts";
-import { KIND_CLIENT } from "../src/trace/tracer.ts";
-import { createHiddenSlot } from "./shared/hidden-slot.ts";
-import { findHeader, REQUEST_HEADERS, RESPONSE_HEADERS } from "./shared/http-attributes.ts";
-import { createBodyRecorder } from "./shared/http-bodies.ts";
+import type { Capture } from "../../src/capture/capture.ts";
+import type { Kit } from "../../src/instrumentation/kit.ts";
+import type { Operation } from "../../src/instrumentation/operation.ts";
+import { beginOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
+import { now } from "../../src/trace/clock.ts";
+import type { TraceContext } from "../../src/trace/context.ts";
+import { KIND_CLIENT } from "../../src/trace/span-kind.ts";
+import { createHiddenSlot } from "../shared/hidden-slot.ts";
+import { findHeader, REQUEST_HEADERS, RESPONSE_HEADERS } from "../shared/http-attributes.ts";
+import { createBodyRecorder } from "../shared/http-bodies.ts";
 import {
   cancelExchange,
   ClientExchange,
@@ -33,54 +31,9 @@ import {
   watchConnection,
   watchEventStream,
   watchUnread,
-} from "./shared/http-client.ts";
-import { isEventStream } from "./shared/http-watch.ts";
-import { onSocketConnect } from "./shared/sockets.ts";
-
-/*
- * undici, and the `fetch` Node builds on its own copy of it: both publish the same diagnostics channels. Every request that
- * goes out is one span, so a redirect or a retry makes a further one.
- *
- * What the channels do not say is seen on prototypes, patched once each: chunks of bodies, and that nobody takes them
- * (`Request`, whose class comes with the first request; the chunk channels came with undici 7.11, and cannot tell a
- * response that is read from one that is not), an upgrade's end (`Request`, which publishes it in some versions), how a connection came to be
- * (`net.Socket`), and who is behind a request that had to wait or is sent again (the package's `DispatcherBase`: that
- * happens in some other request's context).
- *
- * Known limitations: a response nobody reads ends where the buffers are full, and its `body` phase is the time until then. What a `MockAgent` answers makes no span:
- * nothing is sent. Over HTTP/2, undici 6 tells neither peer nor phases, and undici 5 drops the trace context.
- */
-const undici: Instrumentation = defineInstrumentation({
-  name: "undici",
-  modules: [
-    { name: "undici", versions: ">=5 <7", file: "lib/dispatcher-base.js", patch: patchDispatcher },
-    { name: "undici", versions: ">=6 <9", file: "lib/dispatcher/dispatcher-base.js", patch: patchDispatcher },
-  ],
-  start(kit) {
-    const tracer = new RequestTracer(kit);
-    const on = (channel: string, listen: (message: any) => void): void => {
-      subscribe(channel, (message) => {
-        if (!kit.owner.enabled) return;
-        try {
-          listen(message);
-        } catch (error) {
-          kit.owner.disable(channel, error);
-        }
-      });
-    };
-    on("undici:request:create", ({ request }: Message) => tracer.onCreate(request));
-    on("undici:client:beforeConnect", () => tracer.onBeforeConnect());
-    on("undici:client:sendHeaders", ({ request, socket }: SendMessage) => exchanges.get(request)?.onSend(socket));
-    on("undici:request:bodySent", ({ request }: Message) => exchanges.get(request)?.onSent());
-    on("undici:request:headers", ({ request, response }: ResponseMessage) =>
-      exchanges.get(request)?.onHeaders(response.statusCode, response.headers),
-    );
-    on("undici:request:trailers", ({ request }: Message) => exchanges.get(request)?.onEnd());
-    on("undici:request:error", ({ request, error }: ErrorMessage) => exchanges.get(request)?.onError(error));
-  },
-});
-
-export default undici;
+} from "../shared/http-client.ts";
+import { isEventStream } from "../shared/http-watch.ts";
+import { onSocketConnect } from "../shared/sockets.ts";
 
 /** undici's `Request`, as the channels show it. */
 interface UndiciRequest {
@@ -93,16 +46,16 @@ interface UndiciRequest {
   addHeader(name: string, value: string): unknown;
 }
 
-interface Message {
+export interface Message {
   readonly request: UndiciRequest;
 }
-interface SendMessage extends Message {
+export interface SendMessage extends Message {
   readonly socket: Socket;
 }
-interface ResponseMessage extends Message {
+export interface ResponseMessage extends Message {
   readonly response: { readonly statusCode: number; readonly headers: RawHeaders };
 }
-interface ErrorMessage extends Message {
+export interface ErrorMessage extends Message {
   readonly error: unknown;
 }
 
@@ -114,7 +67,8 @@ const exchanges = createHiddenSlot<UndiciExchange>();
 /** Connections that no request has been sent on yet. */
 const freshConnections = createHiddenSlot<{ times: ConnectionTimes | undefined }>();
 
-class RequestTracer {
+/** What the channels are told, once there has been a request. */
+export class RequestTracer {
   private readonly kit: Kit;
   private readonly begin: (request: UndiciRequest, origin: Origin) => OperationCall<UndiciExchange> | undefined;
   private readonly origins = new Origins("");
@@ -138,7 +92,27 @@ class RequestTracer {
       );
   }
 
-  onCreate(request: UndiciRequest): void {
+  onSend({ request, socket }: SendMessage): void {
+    exchanges.get(request)?.onSend(socket);
+  }
+
+  onSent({ request }: Message): void {
+    exchanges.get(request)?.onSent();
+  }
+
+  onHeaders({ request, response }: ResponseMessage): void {
+    exchanges.get(request)?.onHeaders(response.statusCode, response.headers);
+  }
+
+  onEnd({ request }: Message): void {
+    exchanges.get(request)?.onEnd();
+  }
+
+  onError({ request, error }: ErrorMessage): void {
+    exchanges.get(request)?.onError(error);
+  }
+
+  onCreate({ request }: Message): void {
     const prototype = Object.getPrototypeOf(request);
     if (!this.patched.has(prototype)) this.patchRequests(prototype);
     const call = this.begin(request, this.origins.get(String(request.origin)));
@@ -362,10 +336,16 @@ interface Delivery {
 
 const deliveries = createHiddenSlot<Delivery>();
 
+/** For the first request. */
+export function createRequestTracer(kit: Kit): RequestTracer {
+  return new RequestTracer(kit);
+}
+
 /** What is being dispatched right now. */
 let delivery: Delivery | undefined;
 
-function patchDispatcher(DispatcherBase: any, kit: Kit): void {
+/** Of the package; a request that waited, or is sent again, then has the context it was made in. */
+export function patchDispatcher(DispatcherBase: any, kit: Kit): void {
   const { owner, tracing } = kit;
   kit.wrap(
     DispatcherBase.prototype,

@@ -1,18 +1,16 @@
-import { subscribe } from "node:diagnostics_channel";
 import type { ClientRequest, IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { TextMapSetter } from "@opentelemetry/api";
-import type { Capture } from "../src/capture/capture.ts";
-import { defineInstrumentation, type Instrumentation } from "../src/instrumentation/instrumentation.ts";
-import type { Kit } from "../src/instrumentation/kit.ts";
-import type { Operation } from "../src/instrumentation/operation.ts";
-import type { Instrumented } from "../src/instrumentation/safely.ts";
-import { beginOperation, type OperationCall } from "../src/instrumentation/trace-operation.ts";
-import { now } from "../src/trace/clock.ts";
-import { KIND_CLIENT } from "../src/trace/tracer.ts";
-import { createHiddenSlot } from "./shared/hidden-slot.ts";
-import { findHeader, REQUEST_HEADERS, RESPONSE_HEADERS, sentHeaders } from "./shared/http-attributes.ts";
-import { type BodyObserver, createBodyRecorder, observeBody } from "./shared/http-bodies.ts";
+import type { Capture } from "../../src/capture/capture.ts";
+import type { Kit } from "../../src/instrumentation/kit.ts";
+import type { Operation } from "../../src/instrumentation/operation.ts";
+import type { Instrumented } from "../../src/instrumentation/safely.ts";
+import { beginOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
+import { now } from "../../src/trace/clock.ts";
+import { KIND_CLIENT } from "../../src/trace/span-kind.ts";
+import { createHiddenSlot } from "../shared/hidden-slot.ts";
+import { findHeader, REQUEST_HEADERS, RESPONSE_HEADERS, sentHeaders } from "../shared/http-attributes.ts";
+import { type BodyObserver, createBodyRecorder, observeBody } from "../shared/http-bodies.ts";
 import {
   cancelExchange,
   ClientExchange,
@@ -32,60 +30,26 @@ import {
   watchConnection,
   watchEventStream,
   watchUnread,
-} from "./shared/http-client.ts";
-import { isEventStream } from "./shared/http-watch.ts";
-
-/*
- * node:http and node:https as clients: `request`, `get`, `new ClientRequest`, and all that is built on them (axios, got,
- * node-fetch, follow-redirects, agents of one's own).
- *
- * Every request, however it was made, is a `ClientRequest`. Its prototype is patched rather than `http.request`: that would
- * need node:https too (5 to 13 ms at start), and would miss `new ClientRequest` and whatever was taken before us. `emit` is
- * among what is patched, so that no listener of ours is on the application's request: it would keep an error nobody
- * handles from ending the process. What is not recorded passes all of it in some 10 ns a call.
- *
- * A request starts where it is made: Node 22.12 and later say so on a channel, before that its agent's `addRequest` does.
- *
- * Known limitations: on Node 20 a request whose agent has an `addRequest` of
- * its own (agent-base before 7), or none at all, starts when its headers go, in the context of whoever sends them.
- */
-const httpClient: Instrumentation = defineInstrumentation({
-  name: "http-client",
-  modules: [],
-  start(kit) {
-    const begin = createBegin(kit);
-    let isPatched = false;
-    const patch = (): void => {
-      if (isPatched) return;
-      isPatched = true;
-      patchRequests(kit, begin);
-    };
-    const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-    if (major > 22 || (major === 22 && minor >= 12)) {
-      // Whoever makes the first request has loaded node:http by then: 6 ms that an application without it is spared.
-      subscribe("http.client.request.created", (message) => {
-        patch();
-        begin((message as { request: HttpRequest }).request);
-      });
-    } else {
-      patch();
-      patchAgents(kit, begin);
-    }
-  },
-});
-
-export default httpClient;
+} from "../shared/http-client.ts";
+import { isEventStream } from "../shared/http-watch.ts";
 
 /** What Node's code knows of a request, besides its types. */
-interface HttpRequest extends ClientRequest {
+export interface HttpRequest extends ClientRequest {
   readonly res: (IncomingMessage & { readonly upgrade?: boolean }) | null;
 }
 
 /** Starts a request's span, once a request. Gives the headers to send, where they were given as an array. */
-type Begin = (request: HttpRequest, headers?: readonly unknown[]) => readonly unknown[] | undefined;
+export type Begin = (request: HttpRequest, headers?: readonly unknown[]) => readonly unknown[] | undefined;
 
 /** A request's exchange; null when it is not recorded. */
 const exchanges = createHiddenSlot<HttpExchange | null>();
+
+/** Patches `ClientRequest`; loads node:http. Of each request made from now on the returned function is to be told. */
+export function createRequestTracer(kit: Kit): Begin {
+  const begin = createBegin(kit);
+  patchRequests(kit, begin);
+  return begin;
+}
 
 function createBegin(kit: Kit): Begin {
   const { owner } = kit;
@@ -213,7 +177,8 @@ function patchRequests(kit: Kit, begin: Begin): void {
   kit.wrap(prototype, "end", watchBody);
 }
 
-function patchAgents(kit: Kit, begin: Begin): void {
+/** Tells `begin` of requests where Node does not. */
+export function watchAgents(kit: Kit, begin: Begin): void {
   kit.wrap(
     process.getBuiltinModule("node:http").Agent.prototype,
     "addRequest",
