@@ -10,18 +10,34 @@ let readClock = (): number => {
   const { performance } = process.getBuiltinModule("node:perf_hooks");
   const { now: read } = Object.getPrototypeOf(performance) as typeof performance;
   readClock = read.bind(performance);
+  setAnchor(performance.timeOrigin);
   reanchor();
   return readClock();
 };
+/** Kept for the same reason. It cuts off the fraction of a millisecond. */
+const readWallMillis: () => number = Date.now;
 
+/** The wall-clock time, in epoch milliseconds, at which the monotonic clock read 0; in two parts, for a double cannot hold its nanoseconds. */
 let anchorWholeMillis = 0;
 let anchorFraction = 0;
 
-/** Re-reads the wall clock, so that a suspended machine or an NTP step does not shift every later span. Called at each flush. */
+function setAnchor(wallMillis: number): void {
+  anchorWholeMillis = Math.floor(wallMillis);
+  anchorFraction = wallMillis - anchorWholeMillis;
+}
+
+/**
+ * Re-reads the wall clock, so that a suspended machine or an NTP step does not shift every later span. Called at each flush.
+ * What one reading can tell is an interval, of a millisecond and however long the process was kept from its processor
+ * meanwhile. An anchor within it stays: spans of two flushes, and of two processes, keep their order.
+ */
 export function reanchor(): void {
-  const wall = Date.now() - readClock();
-  anchorWholeMillis = Math.floor(wall);
-  anchorFraction = wall - anchorWholeMillis;
+  const before = readClock();
+  const wallMillis = readWallMillis();
+  const after = readClock();
+  const anchor = anchorWholeMillis + anchorFraction;
+  if (anchor < wallMillis - after) setAnchor(wallMillis - after);
+  else if (anchor > wallMillis + 1 - before) setAnchor(wallMillis + 1 - before);
 }
 
 /** Milliseconds on the process's monotonic clock. */
