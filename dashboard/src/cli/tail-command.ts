@@ -110,11 +110,13 @@ async function run(given: Given, program: Program): Promise<number> {
   while (!ending.signal.aborted) {
     try {
       for await (const event of listenTo(url, filter, { token, signal: ending.signal })) {
-        if (event === undefined) say(wasConnected ? "the dashboard is back." : `waiting for traces at ${url}`);
+        const isBack = event === undefined && wasConnected;
+        if (event === undefined) say(isBack ? "the dashboard is back." : `waiting for traces at ${url}`);
         wasConnected = true;
         if (event?.name === "traces") add(event.data as TraceSummary[]);
-        // Too much came at once for this terminal.
-        if (event?.name === "resync") add(await arrivedSince(seenUntil, filter, { url, token, signal: ending.signal }));
+        // Senders were quicker to come back, or too much came at once for this terminal.
+        if (isBack || event?.name === "resync")
+          add(await arrivedSince(seenUntil, filter, { url, token, signal: ending.signal }));
       }
     } catch (error) {
       if (error instanceof Failure) throw error;
