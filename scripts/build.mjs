@@ -8,6 +8,8 @@ const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");
 // Written aside and moved into place: whoever is running the old build never sees half of the new one.
 const fresh = join(root, `.dist-${process.pid}`);
+process.on("exit", () => rmSync(fresh, { recursive: true, force: true }));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
 
 const entries = {
   sdk: "src/sdk.ts",
