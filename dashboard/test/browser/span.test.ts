@@ -119,6 +119,17 @@ const spans: readonly SentSpan[] = [
     },
   },
   {
+    id: "counted",
+    parent: "message",
+    service: "warehouse",
+    name: "count tea",
+    kind: 5,
+    from: 166,
+    to: 167,
+    links: [{ traceId: "details", spanId: "message" }],
+    attributes: { "messaging.system": "rabbitmq" },
+  },
+  {
     id: "hostile",
     parent: "http",
     name: hostile,
@@ -222,6 +233,8 @@ describe("a span says what happened in the words of its kind:", () => {
     for (const part of ["m-17", "orders", "rabbitmq"]) expect(await text()).toContain(part);
     expect(await text()).toMatch(/attempt.*2/i);
     expect(await text()).toMatch(/12ms|12 ms/);
+    const here = panel.getByRole("listitem").filter({ hasText: "count tea" });
+    expect(await here.innerText()).toMatch(/Continues in\s+count tea\s+warehouse/);
     await panel.getByText("process orders").first().click();
     await page.waitForURL((url) => url.href.includes(idOf("worker", 32)) || url.href.includes(idOf("handled")));
   });

@@ -5,9 +5,13 @@ import { valueText } from "../../../src/model/attributes.ts";
 import type { SpanDetail } from "../../../src/model/trace.ts";
 import { Section } from "./parts.tsx";
 
-/** Spans of other traces this one continues, or that continue this one. */
+/** What a span is called and whose it is; undefined for one that has not arrived, or is not shown. */
+export type NameSpan = (traceId: string, spanId: string) => { name: string; service: string } | undefined;
+
+/** Spans this one continues, or that continue this one: of other traces, or of its own. */
 export function LinksSection(props: {
   detail: SpanDetail;
+  nameSpan: NameSpan | undefined;
   onOpenSpan: (traceId: string, spanId: string) => void;
 }): JSX.Element {
   const { linksTo, linkedFrom, span } = props.detail;
@@ -20,7 +24,7 @@ export function LinksSection(props: {
             icon="arrow-left"
             word={span.kind === 5 ? "Follows from" : "Links to"}
             link={link}
-            isHere={link.traceId === span.traceId}
+            shown={props.nameSpan?.(link.traceId, link.spanId)}
             attributes={Object.entries(link.attributes).map(([key, value]) => `${key}=${valueText(value)}`)}
             onOpenSpan={props.onOpenSpan}
           />
@@ -31,7 +35,7 @@ export function LinksSection(props: {
             icon="arrow-right"
             word={span.kind === 4 ? "Continues in" : "Linked from"}
             link={link}
-            isHere={link.traceId === span.traceId}
+            shown={props.nameSpan?.(link.traceId, link.spanId)}
             attributes={[]}
             onOpenSpan={props.onOpenSpan}
           />
@@ -45,11 +49,13 @@ function LinkItem(props: {
   icon: IconName;
   word: string;
   link: { traceId: string; spanId: string; operation?: string; service?: string };
-  isHere: boolean;
+  /** Of a span that is shown in the same place. What is known of others is their trace's. */
+  shown: ReturnType<NameSpan>;
   attributes: readonly string[];
   onOpenSpan: (traceId: string, spanId: string) => void;
 }): JSX.Element {
-  const { traceId, spanId, operation, service } = props.link;
+  const { traceId, spanId } = props.link;
+  const { name, service } = props.shown ?? { name: props.link.operation, service: props.link.service };
   const href = `/trace/${traceId}?span=${spanId}`;
   return (
     <li class="link-item">
@@ -65,7 +71,7 @@ function LinkItem(props: {
             props.onOpenSpan(traceId, spanId);
           }}
         >
-          {props.isHere ? "a span of this trace" : (operation ?? "a span that has not arrived")}
+          {name ?? "a span that has not arrived"}
         </a>
         {service !== undefined && <ServiceName service={service} />}
         <span class="link-ids" title={`trace ${traceId}, span ${spanId}`}>

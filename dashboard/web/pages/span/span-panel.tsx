@@ -17,7 +17,7 @@ import { ExceptionsSection } from "./exceptions-section.tsx";
 import { readHttpExchange } from "./http-exchange.ts";
 import { HttpSection } from "./http-section.tsx";
 import { nanosBetween } from "./instants.ts";
-import { LinksSection } from "./links-section.tsx";
+import { LinksSection, type NameSpan } from "./links-section.tsx";
 import { EventsSection, LogsSection } from "./logs-section.tsx";
 import { mainTextOf } from "./main-text.ts";
 import { readNetworkPhases } from "./network-phases.ts";
@@ -34,6 +34,8 @@ interface SpanPanelProps {
   traceStart?: Instant;
   /** Another number asks for the span again, which may have got logs and links, or may have arrived. */
   version?: number;
+  /** Of spans of the trace that is shown. */
+  nameSpan?: NameSpan;
   onClose: () => void;
   onOpenSpan: (traceId: string, spanId: string) => void;
 }
@@ -134,8 +136,8 @@ interface Part {
 }
 
 function Detail(props: SpanPanelProps & { detail: SpanDetail; isOld: boolean }): JSX.Element {
-  const { detail, onOpenSpan } = props;
-  const parts = useMemo(() => partsOf(detail, onOpenSpan), [detail, onOpenSpan]);
+  const { detail, nameSpan, onOpenSpan } = props;
+  const parts = useMemo(() => partsOf(detail, nameSpan, onOpenSpan), [detail, nameSpan, onOpenSpan]);
   return (
     <>
       <Header {...props} parts={parts} />
@@ -147,7 +149,7 @@ function Detail(props: SpanPanelProps & { detail: SpanDetail; isOld: boolean }):
 }
 
 /** What there is to show, most telling first. A part without content belongs to the one before. */
-function partsOf(detail: SpanDetail, onOpenSpan: SpanPanelProps["onOpenSpan"]): Part[] {
+function partsOf(detail: SpanDetail, nameSpan: NameSpan | undefined, onOpenSpan: SpanPanelProps["onOpenSpan"]): Part[] {
   const { span, category, stacks, logs, linkedFrom, linksTo } = detail;
   const read = new AttributeReader(span.attributes);
   const exchange = readHttpExchange(span);
@@ -179,7 +181,7 @@ function partsOf(detail: SpanDetail, onOpenSpan: SpanPanelProps["onOpenSpan"]): 
       id: "links",
       label: "Links",
       count: linksTo.length + linkedFrom.length,
-      content: <LinksSection detail={detail} onOpenSpan={onOpenSpan} />,
+      content: <LinksSection detail={detail} nameSpan={nameSpan} onOpenSpan={onOpenSpan} />,
     },
     logs.length > 0 && {
       id: "logs",

@@ -8,7 +8,7 @@ import { listHref } from "../../router.ts";
 import { SpanPanel } from "../span/span-panel.tsx";
 import { FlameView } from "./flame-view.tsx";
 import { Minimap } from "./minimap.tsx";
-import { later, shiftOf } from "./model.ts";
+import { findSpan, later, nameOf, serviceOf, shiftOf, type TraceModel } from "./model.ts";
 import { Splitter, useRemembered } from "./splitter.tsx";
 import { Toolbar } from "./toolbar.tsx";
 import { TraceHeader } from "./trace-header.tsx";
@@ -46,6 +46,10 @@ function TraceBody({ view }: { view: TraceView }): JSX.Element {
   const { span, spanTrace, view: shown } = view.choices.value;
   const model = view.model.value;
   useTraceShortcuts(view);
+  const nameSpan = useMemo(
+    () => model && ((traceId: string, id: string) => nameShownSpan(model, traceId, id)),
+    [model],
+  );
   if (model === undefined) return <div ref={body} />;
   const panel = Math.min(wanted, Math.max(280, width - 360));
   const close = (): void => {
@@ -82,6 +86,7 @@ function TraceBody({ view }: { view: TraceView }): JSX.Element {
             spanId={span}
             traceStart={spanTrace === undefined ? later(model.start, -shiftOf(model, span)) : model.start}
             version={model.detail.summary.arrivedAt}
+            {...(nameSpan && { nameSpan })}
             onClose={close}
             onOpenSpan={view.openSpan}
           />
@@ -89,6 +94,15 @@ function TraceBody({ view }: { view: TraceView }): JSX.Element {
       )}
     </div>
   );
+}
+
+function nameShownSpan(
+  model: TraceModel,
+  traceId: string,
+  spanId: string,
+): { name: string; service: string } | undefined {
+  const node = traceId === model.traceId ? findSpan(model, spanId) : -1;
+  return node === -1 ? undefined : { name: nameOf(model, node), service: serviceOf(model, node) };
 }
 
 function useTraceShortcuts(view: TraceView): void {
