@@ -15,10 +15,12 @@ import type { Listener } from "./running.ts";
 import { parsePort, parseRetention, parseSize } from "./values.ts";
 
 export const DEFAULT_PORT = "9400";
-/** Where every OpenTelemetry SDK sends to when it is not told otherwise. */
-const OTLP_PORT = 4318;
+/** Where every OpenTelemetry SDK sends to when it is not told otherwise: gRPC, HTTP. */
+const OTLP_PORTS = [4317, 4318];
 /** A page that is loaded again is away for a moment, an application that is started again for longer. */
 const UNUSED_MILLIS = 5000;
+const METRICS_NOTICE =
+  "Somebody sends metrics, which are not kept; OTEL_METRICS_EXPORTER=none in their environment ends that.\n";
 
 export const portOption: Option = {
   name: "port",
@@ -64,7 +66,7 @@ export const dashboard: Command = {
   summary: "receive traces, keep them, and show them in the browser",
   usage: "[options]",
   description: [
-    "Shows the traces of everything on this machine that speaks OpenTelemetry, live. It receives OTLP over HTTP (protobuf and JSON) on its port and, where free, on 4318, to which SDKs send without being told; Zipkin's JSON on /api/v2/spans. Nothing leaves this machine.",
+    "Shows the traces of everything on this machine that speaks OpenTelemetry, live. It receives OTLP over HTTP (protobuf and JSON) and gRPC on its port and, where free, on 4318 and 4317, to which SDKs send without being told; Zipkin's JSON on /api/v2/spans. Nothing leaves this machine.",
   ],
   options: [
     portOption,
@@ -122,10 +124,11 @@ async function run(given: Given, program: Program): Promise<number> {
       port,
       host,
       ...(token !== undefined && { token }),
-      alsoListenOn: [OTLP_PORT],
+      alsoListenOn: OTLP_PORTS,
       assets: join(dirname(program.file), "web"),
       version: program.version,
       editor,
+      ...(!given.has("quiet") && { onMetrics: () => process.stdout.write(METRICS_NOTICE) }),
     });
   } catch (error) {
     await store.close();
@@ -246,8 +249,7 @@ async function welcome(
   const { traceCount } = await store.getStatus();
   const age = retention === "forever" ? "" : ` and ${retention}`;
   const kept = `${traceCount} ${traceCount === 1 ? "trace" : "traces"} so far, at most ${formatSize(maxBytes)}${age}`;
-  const hasDefault = receivedEndpoints.some((endpoint) => endpoint.endsWith(`:${OTLP_PORT}`));
-  const endpoint = `OTEL_EXPORTER_OTLP_ENDPOINT=${urls[0]} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`;
+  const taken = OTLP_PORTS.filter((port) => !receivedEndpoints.some((endpoint) => endpoint.endsWith(`:${port}`)));
   const shown = token === undefined ? "" : " OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20<token>";
   const dev = `${name === "tracekit" ? "npx tracekit" : "npx @tracekit/dashboard"} dev`;
   const own = urls[0]?.endsWith(`:${DEFAULT_PORT}`) ? "" : ` --port ${new URL(urls[0] ?? "").port}`;
@@ -255,13 +257,15 @@ async function welcome(
     `Tracekit dashboard ${version}`,
     "",
     `  page      ${page}`,
-    `  receives  OTLP on ${receivedEndpoints.join(" and ")}`,
-    ...(hasDefault ? [] : [`            not on ${OTLP_PORT}, where SDKs send by themselves: another program has it`]),
+    `  receives  OTLP over HTTP and gRPC on ${receivedEndpoints.join(", ")}`,
+    ...(taken.length === 0
+      ? []
+      : [`            not on ${taken.join(" and ")}, where SDKs send by themselves: taken by another program`]),
     `  keeps     ${path ?? "in memory"} (${kept})`,
     "",
     "Send it something:",
     ...(token === undefined ? [`  ${dev}${own} -- node app.js`] : []),
-    `  ${endpoint}${shown} <any command>`,
+    `  OTEL_EXPORTER_OTLP_ENDPOINT=${urls[0]}${shown} <any command>`,
     "",
     "Ctrl-C ends it.",
     "",

@@ -29,7 +29,7 @@ export interface Status {
   storeBytes: number;
   /** When it grows beyond, the oldest traces leave. */
   maxStoreBytes: number;
-  /** Where senders can send to: `http://localhost:9400`, `http://localhost:4318`. */
+  /** Where senders can send to: `http://localhost:9400`, `http://localhost:4318`, `http://localhost:4317`. */
   endpoints: readonly string[];
   traceCount: number;
   spanCount: number;
@@ -49,6 +49,8 @@ export interface Received {
   rejectedSpans: number;
   /** Requests answered 503 because the store was behind. */
   busyRequests: number;
+  /** Requests with metrics, which are accepted and not kept. */
+  metricsRequests: number;
   /** Traces that left because the store was full or they were too old. */
   evictedTraces: number;
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import type { Readable } from "node:stream";
 import { promisify } from "node:util";
 import { brotliDecompress, gunzip, inflate } from "node:zlib";
 import { HttpError, SenderGone } from "./http-error.ts";
@@ -36,21 +37,55 @@ const inflaters = {
 };
 const INFLATE_CHUNK_BYTES = 256 * 1024;
 
+/** What a body may take, and where its bytes are taken from. */
+export interface BodyLimits {
+  maxBytes: number;
+  idleMillis: number;
+  budget?: ByteBudget;
+}
+
 /**
  * The body of a request, inflated, at most `maxBytes` before and after. It has a buffer of its own, so that it can be handed
  * to another thread. Throws an `HttpError` for what is refused (`too_large`, `unsupported_media_type`, `bad_request`,
  * `store_busy` when the budget is used up), and `SenderGone`.
  */
-export async function readBody(
-  request: IncomingMessage,
-  { maxBytes, idleMillis, budget }: { maxBytes: number; idleMillis: number; budget?: ByteBudget },
-): Promise<Body> {
+export async function readBody(request: IncomingMessage, limits: BodyLimits): Promise<Body> {
   const encoding = (request.headers["content-encoding"] ?? "identity").trim().toLowerCase();
-  const inflater = inflaters[encoding as keyof typeof inflaters];
-  if (encoding !== "identity" && encoding !== "" && inflater === undefined)
-    throw new HttpError("unsupported_media_type", `Content-Encoding ${encoding} is none of gzip, deflate and br.`);
-  if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+  if (Number(request.headers["content-length"] ?? 0) > limits.maxBytes) throw tooLarge(limits.maxBytes);
+  checkEncoding(encoding);
+  return readBytes(request, limits, (sent) => inflateBody(sent, encoding, limits.maxBytes));
+}
 
+/** Throws `unsupported_media_type` for a compression that is not known. */
+export function checkEncoding(encoding: string): void {
+  if (encoding !== "identity" && encoding !== "" && !Object.hasOwn(inflaters, encoding))
+    throw new HttpError("unsupported_media_type", `Content-Encoding ${encoding} is none of gzip, deflate and br.`);
+}
+
+/** Bytes as they were before they were compressed, in a buffer of their own unless they are the ones that were given. Rejects
+ *  with `too_large` and `bad_request`. */
+export async function inflateBody(
+  sent: Uint8Array<ArrayBuffer>,
+  encoding: string,
+  maxBytes: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const inflater = inflaters[encoding as keyof typeof inflaters];
+  if (inflater === undefined) return sent;
+  const inflated = await inflater(sent, { maxOutputLength: maxBytes, chunkSize: INFLATE_CHUNK_BYTES }).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === "ERR_BUFFER_TOO_LARGE") throw tooLarge(maxBytes);
+      throw new HttpError("bad_request", `The body is not ${encoding}: ${error.message}.`);
+    },
+  );
+  return owned(inflated);
+}
+
+/** All that a stream gives, within the limits, and what `unpack` makes of it. Rejects as `readBody` does. */
+export async function readBytes(
+  stream: Readable,
+  { maxBytes, idleMillis, budget }: BodyLimits,
+  unpack: (sent: Uint8Array<ArrayBuffer>) => Promise<Uint8Array<ArrayBuffer>>,
+): Promise<Body> {
   let taken = 0;
   const release = (): void => {
     budget?.giveBack(taken);
@@ -62,16 +97,10 @@ export async function readBody(
     taken += bytes;
   };
   try {
-    const sent = await collect(request, maxBytes, idleMillis, take);
-    if (inflater === undefined) return { bytes: sent, release };
-    const inflated = await inflater(sent, { maxOutputLength: maxBytes, chunkSize: INFLATE_CHUNK_BYTES }).catch(
-      (error: NodeJS.ErrnoException) => {
-        if (error.code === "ERR_BUFFER_TOO_LARGE") throw tooLarge(maxBytes);
-        throw new HttpError("bad_request", `The body is not ${encoding}: ${error.message}.`);
-      },
-    );
-    take(inflated.byteLength);
-    return { bytes: owned(inflated), release };
+    const sent = await collect(stream, maxBytes, idleMillis, take);
+    const bytes = await unpack(sent);
+    if (bytes !== sent) take(bytes.byteLength);
+    return { bytes, release };
   } catch (error) {
     release();
     throw error;
@@ -79,7 +108,7 @@ export async function readBody(
 }
 
 function collect(
-  request: IncomingMessage,
+  stream: Readable,
   maxBytes: number,
   idleMillis: number,
   take: (bytes: number) => void,
@@ -89,15 +118,15 @@ function collect(
     let length = 0;
     const idle = setTimeout(() => {
       fail(new SenderGone());
-      request.destroy();
+      stream.destroy();
     }, idleMillis);
     const fail = (error: Error): void => {
       clearTimeout(idle);
       chunks.length = 0;
-      request.removeAllListeners("data");
+      stream.removeAllListeners("data");
       reject(error);
     };
-    request.on("data", (chunk: Buffer) => {
+    stream.on("data", (chunk: Buffer) => {
       idle.refresh();
       length += chunk.length;
       if (length > maxBytes) return fail(tooLarge(maxBytes));
@@ -108,7 +137,7 @@ function collect(
       }
       chunks.push(chunk);
     });
-    request.on("end", () => {
+    stream.on("end", () => {
       clearTimeout(idle);
       const bytes = new Uint8Array(length);
       let at = 0;
@@ -118,10 +147,9 @@ function collect(
       }
       resolve(bytes);
     });
-    request.on("error", () => fail(new SenderGone()));
-    request.on("close", () => {
-      if (!request.complete) fail(new SenderGone());
-    });
+    stream.on("error", () => fail(new SenderGone()));
+    // After the end it changes nothing.
+    stream.on("close", () => fail(new SenderGone()));
   });
 }
 

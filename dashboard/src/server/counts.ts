@@ -9,6 +9,7 @@ export class Counts {
   lastRefusal: string | undefined = undefined;
   rejectedSpans = 0;
   busyRequests = 0;
+  metricsRequests = 0;
 
   refuse(reason: string): void {
     this.refusedRequests++;
@@ -16,8 +17,8 @@ export class Counts {
   }
 
   received(evictedTraces: number): Received {
-    const { requests, spans, logs, refusedRequests, lastRefusal, rejectedSpans, busyRequests } = this;
+    const { lastRefusal, ...counts } = this;
     const refusal = lastRefusal === undefined ? {} : { lastRefusal };
-    return { requests, spans, logs, refusedRequests, ...refusal, rejectedSpans, busyRequests, evictedTraces };
+    return { ...counts, ...refusal, evictedTraces };
   }
 }

@@ -7,6 +7,12 @@ import { HttpError } from "./http-error.ts";
  *  follows a link. */
 export type Access = "receiver" | "read" | "write" | "page";
 
+/** What of a request decides. */
+export interface Asked extends Pick<IncomingMessage, "headers" | "rawHeaders"> {
+  /** Not looked at for senders. */
+  socket?: { localPort?: number | undefined };
+}
+
 /** For every answer. The page's scripts, styles and requests are its own, and nobody may frame it. */
 export const SECURITY_HEADERS: OutgoingHttpHeaders = {
   "content-security-policy":
@@ -41,7 +47,7 @@ export class Guard {
   }
 
   /** Throws `forbidden_origin` or `unauthorized`. */
-  check(request: IncomingMessage, access: Access): void {
+  check(request: Asked, access: Access): void {
     this.#checkOrigin(request, access);
     this.#checkToken(request, access);
     if (access === "write" && request.headers["x-tracekit"] !== "1")
@@ -49,7 +55,7 @@ export class Guard {
   }
 
   /** Comes before everything else that is done with a request. Throws `forbidden_host`. */
-  checkHost({ headers, rawHeaders }: IncomingMessage): void {
+  checkHost({ headers, rawHeaders }: Asked): void {
     const name = hostName(headers.host);
     // Bound to every address, the names it goes by are unknown; but then each request shows the token, which a page on a
     // rebound name has neither as a cookie nor otherwise.
@@ -63,7 +69,7 @@ export class Guard {
   }
 
   /** Of a sender in a page in development, what lets it read the answer; undefined for any other. */
-  senderOrigin(request: IncomingMessage): string | undefined {
+  senderOrigin(request: Asked): string | undefined {
     const { origin } = request.headers;
     return origin !== undefined && isLoopbackOrigin(origin) ? origin : undefined;
   }
@@ -74,7 +80,7 @@ export class Guard {
     return `${cookieName(port)}=${this.#cookieValue}; Path=/; HttpOnly; SameSite=Strict; Max-Age=31536000`;
   }
 
-  #checkOrigin(request: IncomingMessage, access: Access): void {
+  #checkOrigin(request: Asked, access: Access): void {
     const { origin, host } = request.headers;
     if (origin !== undefined) {
       const isOwn = origin.toLowerCase() === `http://${host?.toLowerCase()}`;
@@ -88,12 +94,12 @@ export class Guard {
       throw new HttpError("forbidden_origin", "Requests of pages of other sites are not answered.");
   }
 
-  #checkToken(request: IncomingMessage, access: Access): void {
+  #checkToken(request: Asked, access: Access): void {
     if (this.#tokenHash === undefined) return;
     const bearer = /^bearer +(\S+)$/i.exec(request.headers.authorization ?? "")?.[1];
     if (bearer !== undefined && timingSafeEqual(hash(bearer), this.#tokenHash)) return;
     // Not for senders: a page elsewhere on this machine would send the cookie without knowing it.
-    const cookie = access === "receiver" ? undefined : readCookie(request, cookieName(request.socket.localPort ?? 0));
+    const cookie = access === "receiver" ? undefined : readCookie(request, cookieName(request.socket?.localPort ?? 0));
     if (cookie !== undefined && timingSafeEqual(hash(cookie), hash(this.#cookieValue ?? ""))) return;
     throw new HttpError(
       "unauthorized",
@@ -133,7 +139,7 @@ function cookieName(port: number): string {
   return `tracekit-${port}`;
 }
 
-function readCookie(request: IncomingMessage, name: string): string | undefined {
+function readCookie(request: Asked, name: string): string | undefined {
   for (const pair of (request.headers.cookie ?? "").split(";")) {
     const equals = pair.indexOf("=");
     if (equals !== -1 && pair.slice(0, equals).trim() === name) return pair.slice(equals + 1).trim();

@@ -13,6 +13,8 @@ export interface Limits {
   requestTimeoutMillis: number;
   /** How often those two are looked at. */
   timeoutCheckMillis: number;
+  /** For an HTTP/2 connection on which nothing is sent; gRPC keeps one open, and opens another when it is gone. */
+  http2IdleMillis: number;
   /** Between two pieces of a body. */
   bodyIdleMillis: number;
   /** How long what is left of a refused body is read and dropped, so that its sender gets to read the answer. */
@@ -32,6 +34,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   headersTimeoutMillis: 10_000,
   requestTimeoutMillis: 60_000,
   timeoutCheckMillis: 2000,
+  http2IdleMillis: 300_000,
   bodyIdleMillis: 15_000,
   lingerMillis: 5000,
   heartbeatMillis: 15_000,

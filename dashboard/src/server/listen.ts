@@ -1,5 +1,6 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
+import { answerHttp2Too, type Http2Handlers, type OtherConnections } from "./http2.ts";
 import type { Limits } from "./limits.ts";
 
 /** A port that answers, on every address its host stands for. */
@@ -8,28 +9,30 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-/** Told of bytes that are not HTTP/1.1, with what they seem to be. */
-type OnMalformed = (reason: string) => void;
+/** `onMalformed` is told of bytes that are no request, with what they seem to be. */
+export interface Handlers extends Http2Handlers {
+  onRequest: RequestListener;
+}
+
+/** A server, and what is connected to it besides. */
+interface Bound {
+  server: Server;
+  others: OtherConnections;
+}
 
 const MAX_PORT_TRIES = 10;
 
 /** Listens on `port` (0: any free one) of `host`; `localhost` is both of its addresses. Rejects as `net.Server` does: `EADDRINUSE`,
  *  `EACCES`, `EADDRNOTAVAIL`. */
-export async function listen(
-  handler: RequestListener,
-  host: string,
-  port: number,
-  limits: Limits,
-  onMalformed: OnMalformed,
-): Promise<Listener> {
+export async function listen(handlers: Handlers, host: string, port: number, limits: Limits): Promise<Listener> {
   if (host !== "localhost") {
-    const server = await listenAt(handler, host, port, limits, onMalformed);
+    const server = await listenAt(handlers, host, port, limits);
     return { port: portOf(server), close: () => closeAll([server]) };
   }
   for (let tries = 1; ; tries++) {
-    const server = await listenAt(handler, "127.0.0.1", port, limits, onMalformed);
+    const server = await listenAt(handlers, "127.0.0.1", port, limits);
     try {
-      const second = await listenAt(handler, "::1", portOf(server), limits, onMalformed);
+      const second = await listenAt(handlers, "::1", portOf(server), limits);
       return { port: portOf(server), close: () => closeAll([server, second]) };
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
@@ -50,13 +53,7 @@ export async function listenIfFree(...args: Parameters<typeof listen>): Promise<
   return listen(...args).catch(() => undefined);
 }
 
-function listenAt(
-  handler: RequestListener,
-  host: string,
-  port: number,
-  limits: Limits,
-  onMalformed: OnMalformed,
-): Promise<Server> {
+function listenAt(handlers: Handlers, host: string, port: number, limits: Limits): Promise<Bound> {
   const server = createServer(
     {
       connectionsCheckingInterval: limits.timeoutCheckMillis,
@@ -65,19 +62,20 @@ function listenAt(
       // Longer than exporters pause: one that reuses a connection just as it is closed loses its spans.
       keepAliveTimeout: 75_000,
     },
-    handler,
+    handlers.onRequest,
   );
   server.maxConnections = limits.maxConnections;
   server.on("clientError", (error: Error & { code?: string; rawPacket?: Buffer }, socket: Socket) => {
-    refuseBytes(error, socket, onMalformed);
+    refuseBytes(error, socket, handlers.onMalformed);
   });
+  const others = answerHttp2Too(server, handlers, limits);
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen({ host, port, ipv6Only: host === "::1" }, () => {
       server.off("error", reject);
       // Of a connection that could not be accepted, out of file descriptors for example; the next ones are.
       server.on("error", () => {});
-      resolve(server);
+      resolve({ server, others });
     });
   });
 }
@@ -86,7 +84,7 @@ function listenAt(
 function refuseBytes(
   { code, rawPacket }: { code?: string; rawPacket?: Buffer },
   socket: Socket,
-  onMalformed: OnMalformed,
+  onMalformed: Handlers["onMalformed"],
 ): void {
   if (socket.destroyed || !socket.writable || code === "ECONNRESET") {
     socket.destroy();
@@ -100,8 +98,6 @@ function refuseBytes(
   } else if (code === "HPE_HEADER_OVERFLOW") {
     status = "431 Request Header Fields Too Large";
     reason = "The request's headers are too large.";
-  } else if (rawPacket?.subarray(0, 14).toString("latin1") === "PRI * HTTP/2.0") {
-    reason = "OTLP over gRPC is not received: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf.";
   } else if (rawPacket?.[0] === 0x16 && rawPacket[1] === 0x03) {
     reason = "This port speaks http, not https.";
   }
@@ -114,18 +110,24 @@ function refuseBytes(
   setTimeout(() => socket.destroy(), 1000).unref();
 }
 
-function portOf(server: Server): number {
+function portOf({ server }: Bound): number {
   return (server.address() as AddressInfo).port;
 }
 
 /** How long requests in flight may still take. */
 const CLOSE_MILLIS = 2000;
 
-async function closeAll(servers: readonly Server[]): Promise<void> {
-  const closeIdle = (): void => servers.forEach((server) => server.closeIdleConnections());
+async function closeAll(bound: readonly Bound[]): Promise<void> {
+  const closeIdle = (): void => bound.forEach(({ server }) => server.closeIdleConnections());
   const idle = setInterval(closeIdle, 20);
-  const impatient = setTimeout(() => servers.forEach((server) => server.closeAllConnections()), CLOSE_MILLIS);
-  const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+  const impatient = setTimeout(() => {
+    for (const { server, others } of bound) {
+      server.closeAllConnections();
+      others.destroy();
+    }
+  }, CLOSE_MILLIS);
+  const closed = bound.map(({ server }) => new Promise<void>((resolve) => server.close(() => resolve())));
+  for (const { others } of bound) others.close();
   await Promise.all(closed);
   clearInterval(idle);
   clearTimeout(impatient);

@@ -1,130 +1,93 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { IngestResult, Payload, PayloadFormat, Store } from "../store/store.ts";
-import { ByteBudget, readBody } from "./body.ts";
-import type { Counts } from "./counts.ts";
-import { HttpError, SenderGone, toHttpError } from "./http-error.ts";
+import type { Payload } from "../store/store.ts";
+import { readBody } from "./body.ts";
+import { HttpError, SenderGone } from "./http-error.ts";
+import type { Intake, Kept } from "./intake.ts";
 import type { Limits } from "./limits.ts";
 import { exportAnswer, statusAnswer, type OtlpEncoding } from "./otlp-answer.ts";
-import type { Call, Route } from "./router.ts";
+import type { Route } from "./router.ts";
 
 /** gRPC's codes for the HTTP statuses that are used here. Source: google/rpc/code.proto. */
 const RPC_CODES: Readonly<Record<number, number>> = { 400: 3, 413: 8, 415: 3, 500: 13, 503: 14 };
 const MEDIA_TYPES = { protobuf: "application/x-protobuf", json: "application/json" } as const;
 
-/** What senders send to: OTLP/HTTP and Zipkin v2. Nothing is acknowledged before the store has kept it. */
-export function receiverRoutes(store: Store, counts: Counts, limits: Limits): Route[] {
-  const budget = new ByteBudget(limits.maxBytesInFlight);
-
-  const ingest = async (request: IncomingMessage, signal: Payload["signal"], format: PayloadFormat): Promise<Kept> => {
-    const body = await readBody(request, { maxBytes: limits.maxBodyBytes, idleMillis: limits.bodyIdleMillis, budget });
-    try {
-      const result = await store.ingest({ signal, format, body: body.bytes });
-      return kept(result);
-    } finally {
-      body.release();
-    }
-  };
-
-  /** Counts what becomes of a request, and answers it in the words of its protocol. */
-  const receive = async (
-    { request, response }: Call,
-    signal: Payload["signal"],
-    formatOf: (request: IncomingMessage) => PayloadFormat,
-    accept: (format: PayloadFormat, result: Kept) => void,
-    refuse: (error: HttpError) => void,
-  ): Promise<void> => {
-    counts.requests++;
-    try {
-      const format = formatOf(request);
-      const result = await ingest(request, signal, format);
-      counts.spans += result.spans;
-      counts.logs += result.logs;
-      counts.rejectedSpans += result.rejected;
-      accept(format, result);
-    } catch (error) {
-      if (error instanceof SenderGone) {
-        counts.refuse(`${request.url}: ${error.message}`);
-        response.destroy();
-        return;
-      }
-      const failure = toHttpError(error);
-      if (failure.code === "store_busy" || failure.code === "store_full") counts.busyRequests++;
-      else counts.refuse(`${request.url}: ${failure.message}`);
-      refuse(failure);
-    }
-  };
+/** What senders send to over HTTP: OTLP and Zipkin v2. Nothing is acknowledged before the store has kept it. */
+export function receiverRoutes(intake: Intake, limits: Limits): Route[] {
+  const bodyLimits = { maxBytes: limits.maxBodyBytes, idleMillis: limits.bodyIdleMillis };
 
   const otlp = (signal: Payload["signal"]): Route => ({
     method: "POST",
     path: `/v1/${signal}`,
     access: "receiver",
-    handle(call) {
-      const { request, response } = call;
+    async handle({ request, response }) {
       const encoding = encodingOf(request);
       const answer = (status: number, body: Buffer, headers: Readonly<Record<string, string>> = {}): void =>
         send(response, status, body, { ...headers, "content-type": MEDIA_TYPES[encoding ?? "json"] });
-      return receive(
-        call,
-        signal,
-        () => {
-          if (encoding !== undefined) return encoding === "json" ? "otlp-json" : "otlp-protobuf";
-          const given = request.headers["content-type"];
-          const is = given === undefined ? "is missing" : `${given} is not known`;
-          throw new HttpError(
-            "unsupported_media_type",
-            `Content-Type ${is}: OTLP/HTTP is application/x-protobuf or application/json.`,
-          );
-        },
-        (_format, { rejected, reason }) =>
-          answer(200, exportAnswer(encoding as OtlpEncoding, signal, rejected, reason)),
-        ({ status, message, headers }) => {
-          // Senders give up for good at 507, which OTLP does not know.
-          const known = status === 507 ? 503 : status;
-          answer(known, statusAnswer(encoding ?? "json", RPC_CODES[known] ?? 2, message), headers);
-        },
-      );
+      let result: Kept;
+      try {
+        result = await intake.keep(request.url ?? "", signal, async (budget) => {
+          if (encoding === undefined) throw unknownType(request);
+          return { format: `otlp-${encoding}`, body: await readBody(request, { ...bodyLimits, budget }) };
+        });
+      } catch (error) {
+        if (error instanceof SenderGone) return void response.destroy();
+        const { status, message, headers } = error as HttpError;
+        // Senders give up for good at 507, which OTLP does not know.
+        const known = status === 507 ? 503 : status;
+        return answer(known, statusAnswer(encoding ?? "json", RPC_CODES[known] ?? 2, message), headers);
+      }
+      answer(200, exportAnswer(encoding as OtlpEncoding, signal, result.rejected, result.reason));
     },
   });
+
+  const metrics: Route = {
+    method: "POST",
+    path: "/v1/metrics",
+    access: "receiver",
+    handle({ request, response }) {
+      const encoding = encodingOf(request) ?? "json";
+      intake.ignoreMetrics();
+      request.resume();
+      request.on("end", () =>
+        send(response, 200, Buffer.from(encoding === "json" ? "{}" : ""), { "content-type": MEDIA_TYPES[encoding] }),
+      );
+    },
+  };
 
   const zipkin: Route = {
     method: "POST",
     path: "/api/v2/spans",
     access: "receiver",
-    handle(call) {
-      return receive(
-        call,
-        "traces",
-        (request) => {
+    async handle({ request, response }) {
+      try {
+        await intake.keep(request.url ?? "", "traces", async (budget) => {
           const type = mediaType(request);
-          if (type === undefined || type === "application/json") return "zipkin-json";
-          throw new HttpError("unsupported_media_type", `Zipkin spans are read as application/json, not as ${type}.`);
-        },
-        () => send(call.response, 202, Buffer.alloc(0)),
-        ({ status, message, headers }) =>
-          send(call.response, status === 507 ? 503 : status, Buffer.from(message), {
-            ...headers,
-            "content-type": "text/plain; charset=utf-8",
-          }),
-      );
+          if (type !== undefined && type !== "application/json")
+            throw new HttpError("unsupported_media_type", `Zipkin spans are read as application/json, not as ${type}.`);
+          return { format: "zipkin-json", body: await readBody(request, { ...bodyLimits, budget }) };
+        });
+      } catch (error) {
+        if (error instanceof SenderGone) return void response.destroy();
+        const { status, message, headers } = error as HttpError;
+        return send(response, status === 507 ? 503 : status, Buffer.from(message), {
+          ...headers,
+          "content-type": "text/plain; charset=utf-8",
+        });
+      }
+      send(response, 202, Buffer.alloc(0));
     },
   };
 
-  return [otlp("traces"), otlp("logs"), zipkin];
+  return [otlp("traces"), otlp("logs"), metrics, zipkin];
 }
 
-type Kept = Extract<IngestResult, { outcome: "kept" }>;
-
-function kept(result: IngestResult): Kept {
-  switch (result.outcome) {
-    case "kept":
-      return result;
-    case "malformed":
-      throw new HttpError("bad_request", result.reason);
-    case "busy":
-      throw new HttpError("store_busy", result.reason, { "retry-after": "1" });
-    case "full":
-      throw new HttpError("store_full", result.reason, { "retry-after": "30" });
-  }
+function unknownType({ headers }: IncomingMessage): HttpError {
+  const given = headers["content-type"];
+  const is = given === undefined ? "is missing" : `${given} is not known`;
+  return new HttpError(
+    "unsupported_media_type",
+    `Content-Type ${is}: OTLP/HTTP is application/x-protobuf or application/json.`,
+  );
 }
 
 function encodingOf(request: IncomingMessage): OtlpEncoding | undefined {

@@ -1,13 +1,15 @@
-import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Status } from "../model/api.ts";
 import type { Store } from "../store/store.ts";
 import { apiRoutes, sendJson } from "./api.ts";
 import { Assets } from "./assets.ts";
 import { Counts } from "./counts.ts";
+import { answerGrpc } from "./grpc.ts";
 import { Guard, isWildcard, SECURITY_HEADERS } from "./guard.ts";
 import { HttpError, SenderGone, toHttpError } from "./http-error.ts";
+import { Intake } from "./intake.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
-import { listen, listenIfFree, type Listener } from "./listen.ts";
+import { type Handlers, listen, listenIfFree, type Listener } from "./listen.ts";
 import { Live } from "./live.ts";
 import { receiverRoutes } from "./receiver.ts";
 import { Router, type Route } from "./router.ts";
@@ -31,6 +33,8 @@ export interface ServerOptions {
   /** Source lines are only read below these folders; from anywhere by default. */
   sourceRoots?: readonly string[];
   limits?: Partial<Limits>;
+  /** Called once when somebody sends metrics, which are accepted and not kept. */
+  onMetrics?: () => void;
 }
 
 export interface RunningServer {
@@ -61,20 +65,24 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const details = createSpanDetails(options);
   const assets = new Assets(options.assets);
 
-  const receivers = receiverRoutes(store, counts, limits);
+  const intake = new Intake(store, counts, limits, options.onMetrics);
+  const receivers = receiverRoutes(intake, limits);
   const everything = [...receivers, ...apiRoutes(store, status, live, details, limits), ...pageRoutes(assets)];
-  const handlerOf = (routes: readonly Route[]): RequestListener => {
+  const handlersOf = (routes: readonly Route[]): Handlers => {
     const router = new Router(routes);
     const page = routes === everything ? assets : undefined;
-    return (request, response) => void answer(request, response, { router, guard, counts, limits, page });
+    return {
+      onRequest: (request, response) => void answer(request, response, { router, guard, counts, limits, page }),
+      onStream: (stream, headers) => void answerGrpc(stream, headers, { guard, counts, intake, limits }),
+      onMalformed: (reason) => counts.refuse(reason),
+    };
   };
 
-  const onMalformed = (reason: string): void => counts.refuse(reason);
-  const main = await listen(handlerOf(everything), host, options.port, limits, onMalformed);
+  const main = await listen(handlersOf(everything), host, options.port, limits);
   const listeners: Listener[] = [main];
   for (const port of options.alsoListenOn ?? []) {
     if (port === main.port) continue;
-    const listener = await listenIfFree(handlerOf(receivers), host, port, limits, onMalformed);
+    const listener = await listenIfFree(handlersOf(receivers), host, port, limits);
     if (listener !== undefined) listeners.push(listener);
   }
   endpoints.push(...listeners.map(({ port }) => addressOf(host, port)));

@@ -11,6 +11,8 @@ import {
   buildBoth,
   dashboardFile,
   ended,
+  freePort,
+  isUp,
   makeProject,
   sendTrace,
   startDashboard,
@@ -27,11 +29,11 @@ describe("tracekit dashboard", () => {
     const cwd = makeProject();
     const { app, url } = await startDashboard([], { cwd });
     await app.waitForLine(/Ctrl-C ends it/);
-    expect(app.stdout).toContain(`  receives  OTLP on ${url}`);
+    expect(app.stdout).toContain(`  receives  OTLP over HTTP and gRPC on ${url}`);
     expect(app.stdout).toContain(
       `  keeps     ${join(cwd, ".tracekit/traces.db")} (0 traces so far, at most 512 MB and 7d)`,
     );
-    expect(app.stdout).toContain(`OTEL_EXPORTER_OTLP_ENDPOINT=${url} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`);
+    expect(app.stdout).toContain(`OTEL_EXPORTER_OTLP_ENDPOINT=${url} <any command>`);
     const page = await fetch(url);
     expect([page.status, page.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
     expect(await page.text()).toContain("app.js");
@@ -52,6 +54,15 @@ describe("tracekit dashboard", () => {
       expect(second.app.stdout).toContain("(1 trace so far");
     },
   );
+
+  test("says once that metrics are not kept, and their sender is not bothered", async () => {
+    const { app, url } = await startDashboard();
+    await app.waitForLine(/Ctrl-C ends it/);
+    for (let i = 0; i < 3; i++) expect((await fetch(`${url}/v1/metrics`, { method: "POST" })).status).toBe(200);
+    await app.waitForLine(/metrics, which are not kept/);
+    await app.kill("SIGINT");
+    expect(app.stdout.match(/metrics/g)).toHaveLength(1);
+  });
 
   test("keeps its folder out of git", async () => {
     const cwd = makeProject();
@@ -76,8 +87,9 @@ describe("tracekit dashboard", () => {
   });
 
   test("--quiet prints nothing", async () => {
-    const app = tracekit(["dashboard", "--quiet", "--memory", "--port", "0"]);
-    await sleep(2000);
+    const port = String(await freePort());
+    const app = tracekit(["dashboard", "--quiet", "--memory", "--port", port]);
+    while (!(await isUp(`http://localhost:${port}`))) await sleep(50);
     expect(await app.kill("SIGINT")).toEqual({ code: 0, signal: null });
     expect(app.stdout + app.stderr).toBe("");
   });

@@ -120,26 +120,30 @@ test("goes on when the dashboard is started again", { timeout: TIMEOUT }, async 
   expect(app.stdout).toContain("GET /after");
 });
 
-test("prints what arrived after the dashboard's restart and before it was back itself", { timeout: TIMEOUT }, async () => {
-  const seen = { traceId: "a".repeat(32), hasRoot: true, spanCount: 1, arrivedAt: Date.now() + 60_000 };
-  const missed = { ...seen, traceId: "b".repeat(32), arrivedAt: seen.arrivedAt + 1 };
-  const old = { ...seen, traceId: "c".repeat(32), arrivedAt: 0 };
-  let connections = 0;
-  const server = createServer(({ url = "" }, response) => {
-    if (url.startsWith("/api/live")) {
-      response.write(": hello\n\n");
-      if (++connections > 1) return;
-      response.write(`event: traces\ndata: ${JSON.stringify([seen])}\n\n`);
-      setTimeout(() => response.destroy(), 100);
-    } else if (url.startsWith("/api/traces")) response.end(JSON.stringify({ traces: [missed, seen, old] }));
-    else response.end(JSON.stringify({ asked: url }));
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  onTestFinished(() => void server.close().closeAllConnections());
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const { code, stdout } = await ended(["tail", "--url", url, "--json", "--count", "2"]);
-  expect({ code, asked: stdout.match(/(?<=trace=)./g)?.toSorted() }).toEqual({ code: 0, asked: ["a", "b"] });
-});
+test(
+  "prints what arrived after the dashboard's restart and before it was back itself",
+  { timeout: TIMEOUT },
+  async () => {
+    const seen = { traceId: "a".repeat(32), hasRoot: true, spanCount: 1, arrivedAt: Date.now() + 60_000 };
+    const missed = { ...seen, traceId: "b".repeat(32), arrivedAt: seen.arrivedAt + 1 };
+    const old = { ...seen, traceId: "c".repeat(32), arrivedAt: 0 };
+    let connections = 0;
+    const server = createServer(({ url = "" }, response) => {
+      if (url.startsWith("/api/live")) {
+        response.write(": hello\n\n");
+        if (++connections > 1) return;
+        response.write(`event: traces\ndata: ${JSON.stringify([seen])}\n\n`);
+        setTimeout(() => response.destroy(), 100);
+      } else if (url.startsWith("/api/traces")) response.end(JSON.stringify({ traces: [missed, seen, old] }));
+      else response.end(JSON.stringify({ asked: url }));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => void server.close().closeAllConnections());
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { code, stdout } = await ended(["tail", "--url", url, "--json", "--count", "2"]);
+    expect({ code, asked: stdout.match(/(?<=trace=)./g)?.toSorted() }).toEqual({ code: 0, asked: ["a", "b"] });
+  },
+);
 
 test("asks for what the stream left out, when it is told that it did", { timeout: TIMEOUT }, async () => {
   const trace = { traceId: "a".repeat(32), hasRoot: true, spanCount: 1, arrivedAt: Date.now() + 60_000 };

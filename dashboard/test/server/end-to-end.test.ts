@@ -1,4 +1,5 @@
 import { ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import { OTLPTraceExporter as GrpcExporter } from "@opentelemetry/exporter-trace-otlp-grpc";
 import { OTLPTraceExporter as JsonExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { OTLPTraceExporter as ProtobufExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import { CompressionAlgorithm } from "@opentelemetry/otlp-exporter-base";
@@ -64,6 +65,8 @@ const senders = {
   "protobuf, gzipped": () =>
     new ProtobufExporter({ url: `http://localhost:${port}/v1/traces`, compression: CompressionAlgorithm.GZIP }),
   JSON: () => new JsonExporter({ url: `http://localhost:${port}/v1/traces` }),
+  gRPC: () => new GrpcExporter({ url: `http://localhost:${port}` }),
+  "gRPC, gzipped": () => new GrpcExporter({ url: `http://localhost:${port}`, compression: CompressionAlgorithm.GZIP }),
 };
 
 describe("what OpenTelemetry's own SDK sends", () => {

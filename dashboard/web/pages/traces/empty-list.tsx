@@ -13,7 +13,7 @@ import { filterQuery, parsed, setFilter } from "./trace-list.ts";
 
 /** Nothing has arrived: what to run, and what was received so far. */
 export function NothingYet(): JSX.Element {
-  const endpoint = serverStatus.value?.endpoints.at(-1) ?? location.origin;
+  const wellKnown = serverStatus.value?.endpoints.find((each) => each.endsWith(":4318"));
   // What `dev` looks for when it is not told.
   const port = location.port === "9400" ? "" : `--port ${location.port} `;
   return (
@@ -32,9 +32,9 @@ export function NothingYet(): JSX.Element {
       </Step>
       <Step
         title="Anything with an OpenTelemetry SDK, in any language"
-        note={endpoint.endsWith(":4318") ? "That is where most SDKs send without being told." : ""}
+        note={`Over HTTP or gRPC.${wellKnown !== undefined ? " That is where most SDKs send without being told." : ""}`}
       >
-        <Command text={`OTEL_EXPORTER_OTLP_ENDPOINT=${endpoint}\nOTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`} />
+        <Command text={`OTEL_EXPORTER_OTLP_ENDPOINT=${wellKnown ?? location.origin}`} />
       </Step>
       <Step title="A file from elsewhere" note="">
         <p class="muted">
@@ -101,6 +101,12 @@ function ReceivedSoFar(): JSX.Element | null {
               <Icon name="warning" size={14} /> Rejected
             </dt>
             <dd>{plural(received.rejectedSpans, "span")} of accepted requests, without valid ids for example</dd>
+          </>
+        )}
+        {received.metricsRequests > 0 && (
+          <>
+            <dt>Metrics</dt>
+            <dd>{plural(received.metricsRequests, "request")}, accepted and not kept</dd>
           </>
         )}
         {received.busyRequests > 0 && (
