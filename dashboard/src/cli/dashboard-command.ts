@@ -111,6 +111,8 @@ async function run(given: Given, program: Program): Promise<number> {
     throw new UsageError(
       `--host ${host} lets other machines in, and traces hold what nobody else should see: add --token <secret>.`,
     );
+  if (token !== undefined && !/^[!-~]([ -~]*[!-~])?$/.test(token))
+    throw new UsageError("--token has letters, digits and signs of ASCII: senders show it in a header.");
   const settings = readStoreSettings(given);
   const editor = readEditor(given);
 

@@ -96,7 +96,7 @@ export class Guard {
 
   #checkToken(request: Asked, access: Access): void {
     if (this.#tokenHash === undefined) return;
-    const bearer = /^bearer +(\S+)$/i.exec(request.headers.authorization ?? "")?.[1];
+    const bearer = /^bearer (.*)$/i.exec(request.headers.authorization ?? "")?.[1]?.trim();
     if (bearer !== undefined && timingSafeEqual(hash(bearer), this.#tokenHash)) return;
     // Not for senders: a page elsewhere on this machine would send the cookie without knowing it.
     const cookie = access === "receiver" ? undefined : readCookie(request, cookieName(request.socket?.localPort ?? 0));

@@ -105,6 +105,8 @@ describe("tracekit dashboard", () => {
     expect(app.stdout).toContain(`${url}/?token=s3cret%20word\n`);
     expect(app.stdout).not.toContain("Bearer s3cret");
     expect((await fetch(`${url}/api/status`)).status).toBe(401);
+    const headers = { authorization: "Bearer s3cret word" };
+    expect((await fetch(`${url}/api/status`, { headers })).status).toBe(200);
   });
 });
 

@@ -86,6 +86,7 @@ describe("tracekit-dashboard", () => {
 
 test.each([
   [["dashboard", "--host", "0.0.0.0"], "add --token"],
+  [["dashboard", "--token", "schlüssel"], "--token has letters, digits"],
   [["dashboard", "--memory", "--store", "x.db"], "leave out --store, or --memory"],
   [["dashboard", "--editor", "ed"], "--editor ed is none of"],
   [["dashboard", "--max-size", "much"], "--max-size much is not a size"],
