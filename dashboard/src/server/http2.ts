@@ -39,7 +39,10 @@ export function answerHttp2Too(
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
     session.setTimeout(limits.http2IdleMillis, () => session.destroy());
   });
-  http2.on("sessionError", (error: Error) => onMalformed(`The bytes are not HTTP/2: ${error.message}.`));
+  http2.on("sessionError", ({ code, message }: NodeJS.ErrnoException) => {
+    // Others are of connections that are gone, as those of senders that are stopped.
+    if (code?.startsWith("ERR_HTTP2_") === true) onMalformed(`The bytes are not HTTP/2: ${message}.`);
+  });
   http2.on("stream", onStream);
 
   const answerHttp1 = server.listeners("connection") as ((socket: Socket) => void)[];

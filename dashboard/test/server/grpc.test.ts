@@ -290,6 +290,18 @@ describe("a slow or broken sender over HTTP/2", () => {
     expect(await call(port, Buffer.alloc(400))).toMatchObject({ code: status.OK });
   });
 
+  test("that is killed between two calls has sent nothing wrong", async () => {
+    const port = await start();
+    const { socket, closed } = await openSocket(port);
+    const noSettings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    socket.write(Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), noSettings]));
+    await new Promise((resolve) => socket.once("data", resolve));
+    socket.resetAndDestroy();
+    await closed;
+    await sleep(100);
+    expect(await received(port)).toMatchObject({ refusedRequests: 0 });
+  });
+
   test("that says nothing, or only begins to, is cut off", async () => {
     const port = await start({ limits });
     for (const bytes of ["", "P", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]) {
