@@ -133,16 +133,27 @@ function toLine(detail: TraceDetail, tree: TraceTree, { node, fold, branches }: 
     const handler = `${textOf(spans.service, handling)}: ${textOf(spans.name, handling)}`;
     details.push({ text: `──► ${handler} (${formatNanos(nanos(handling))})`, style: "cyan" });
   }
-  if (parent < 0 && node === tree.roots[0]) details.push(...outcome(summary));
+  const isFirst = parent < 0 && node === tree.roots[0];
+  if (isFirst) details.push(...outcome(summary));
+  let said = isFirst && summary.httpStatusCode !== undefined ? `→ ${summary.httpStatusCode}` : "";
   for (const span of [node, handling]) {
-    const text = span < 0 ? "" : shortDetail(textOf(spans.name, span), textOf(spans.detail, span));
+    const whole = span < 0 ? "" : shortDetail(textOf(spans.name, span), textOf(spans.detail, span));
+    const text = beyond(said, whole);
     if (text !== "") details.push({ text, style: "dim", long: true });
+    said += ` ${whole}`;
   }
   if (spans.statusCode[node] === FAILED || (handling >= 0 && spans.statusCode[handling] === FAILED))
     details.push({ text: "✗ failed", style: "red" });
   if (tree.repairs[node]! & REPAIR.missingParent && parent < 0)
     details.push({ text: "parent missing", style: "yellow" });
   return { branches, operation, duration, details };
+}
+
+/** What a detail says that was not said yet: both sides of a call know its path, its status and its payload. */
+function beyond(said: string, detail: string): string {
+  const status = /(?:^| )→ \d+$/.exec(detail)?.[0] ?? "";
+  const text = said.includes(status.trim()) ? detail.slice(0, detail.length - status.length) : detail;
+  return said.includes(text) ? "" : text;
 }
 
 function outcome({ userId, httpStatusCode, hasRoot }: TraceDetail["summary"]): Piece[] {

@@ -18,6 +18,80 @@ POST /shorten (187ms)
   );
 });
 
+test("what both sides of a call know, and the status that stands at the end of the request, are said once", () => {
+  const trace = makeTrace([
+    { id: "a", name: "POST /shorten", detail: "/shorten → 201", service: "url", kind: KIND.server, from: 0, to: 100 },
+    {
+      id: "b",
+      parent: "a",
+      name: "POST",
+      detail: "http://stats/track → 202",
+      service: "url",
+      kind: KIND.client,
+      from: 1,
+      to: 40,
+    },
+    {
+      id: "c",
+      parent: "b",
+      name: "POST /track",
+      detail: "/track → 202",
+      service: "stats",
+      kind: KIND.server,
+      from: 2,
+      to: 39,
+    },
+    {
+      id: "d",
+      parent: "a",
+      name: "publish urls",
+      detail: 'urls {"id":7}',
+      service: "url",
+      kind: KIND.producer,
+      from: 50,
+      to: 60,
+    },
+    {
+      id: "e",
+      parent: "d",
+      name: "process urls",
+      detail: 'urls {"id":7}',
+      service: "mail",
+      kind: KIND.consumer,
+      from: 55,
+      to: 70,
+    },
+    {
+      id: "f",
+      parent: "a",
+      name: "GET",
+      detail: "http://stats/a → 500",
+      service: "url",
+      kind: KIND.client,
+      from: 80,
+      to: 90,
+    },
+    {
+      id: "g",
+      parent: "f",
+      name: "GET /:id",
+      detail: "/a → 404",
+      service: "stats",
+      kind: KIND.server,
+      from: 81,
+      to: 89,
+    },
+  ]);
+  const detail = { ...trace, summary: { ...trace.summary, httpStatusCode: 201 } };
+  expect(formatTrace(detail, { width: 200, colour: false })).toBe(
+    `
+POST /shorten (100ms)   201
+├─ POST (39ms)          ──► stats: POST /track (37ms)   http://stats/track → 202
+├─ publish urls (10ms)  ──► mail: process urls (15ms)   {"id":7}
+└─ GET (10ms)           ──► stats: GET /:id (8ms)   http://stats/a → 500   /a → 404`.trimStart(),
+  );
+});
+
 test("identical siblings are one line", () => {
   const lines = formatTrace(repetitiveTrace(47), { width: 120, colour: false }).split("\n");
   expect(lines).toHaveLength(3);
