@@ -10,6 +10,8 @@ export interface TextOptions {
   colour: boolean;
   /** Lines to print at most; default 200. One more counts the spans that are left out. */
   lines?: number;
+  /** Why spans failed, by their ids; without a reason it is only said that they did. */
+  reasons?: ReadonlyMap<string, string>;
 }
 
 const STYLES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;
@@ -47,7 +49,7 @@ interface Item {
  *  joined by an arrow, and identical siblings are one line with their number. */
 export function formatTrace(detail: TraceDetail, options: TextOptions): string {
   const tree = buildTree(detail.spans);
-  const { lines, omitted } = toLines(detail, tree, options.lines ?? DEFAULT_LINES);
+  const { lines, omitted } = toLines(detail, tree, options);
   const column = Math.max(0, ...lines.map(lengthOfLeft)) + 2;
   const texts = lines.map((line) => formatLine(line, column, options));
   if (omitted > 0)
@@ -61,7 +63,11 @@ function formatNanos(nanos: number): string {
   return `${Number(value.toFixed(value < 10 && nanos >= 1e6 ? (unit === "s" ? 2 : 1) : 0))}${unit}`;
 }
 
-function toLines(detail: TraceDetail, tree: TraceTree, most: number): { lines: Line[]; omitted: number } {
+function toLines(
+  detail: TraceDetail,
+  tree: TraceTree,
+  { lines: most = DEFAULT_LINES, reasons }: TextOptions,
+): { lines: Line[]; omitted: number } {
   const { folds, foldOf } = foldSiblings(tree, detail.spans);
   const lines: Line[] = [];
   let omitted = 0;
@@ -74,7 +80,7 @@ function toLines(detail: TraceDetail, tree: TraceTree, most: number): { lines: L
       continue;
     }
     const handling = fold === undefined ? soleHandling(detail, tree, node) : -1;
-    lines.push(toLine(detail, tree, item, handling));
+    lines.push(toLine(detail, tree, item, handling, reasons));
     if (fold !== undefined) continue;
 
     const children = childrenOf(tree, node).filter((child) => child !== handling);
@@ -109,7 +115,13 @@ function soleHandling({ spans }: TraceDetail, tree: TraceTree, node: number): nu
   return remote.length === 1 ? remote[0]! : -1;
 }
 
-function toLine(detail: TraceDetail, tree: TraceTree, { node, fold, branches }: Item, handling: number): Line {
+function toLine(
+  detail: TraceDetail,
+  tree: TraceTree,
+  { node, fold, branches }: Item,
+  handling: number,
+  reasons: TextOptions["reasons"],
+): Line {
   const { spans, strings, summary } = detail;
   if (node >= tree.spanCount) {
     const missing = `(span ${missingSpanId(tree, spans, node)} has not arrived)`;
@@ -142,8 +154,11 @@ function toLine(detail: TraceDetail, tree: TraceTree, { node, fold, branches }: 
     if (text !== "") details.push({ text, style: "dim", long: true });
     said += ` ${whole}`;
   }
-  if (spans.statusCode[node] === FAILED || (handling >= 0 && spans.statusCode[handling] === FAILED))
-    details.push({ text: "✗ failed", style: "red" });
+  const failed = [handling, node].filter((span) => spans.statusCode[span] === FAILED);
+  if (failed.length > 0) {
+    const [reason] = failed.flatMap((span) => plain(reasons?.get(spans.spanId[span]!) ?? "") || []);
+    details.push({ text: `✗ ${reason ?? "failed"}`, style: "red", ...(reason !== undefined && { long: true }) });
+  }
   if (tree.repairs[node]! & REPAIR.missingParent && parent < 0)
     details.push({ text: "parent missing", style: "yellow" });
   return { branches, operation, duration, details };

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { formatTrace } from "../analysis/text-tree.ts";
 import type { TraceList } from "../model/api.ts";
 import { parseFilter } from "../model/filter.ts";
-import type { TraceDetail, TraceSummary } from "../model/trace.ts";
+import type { SpanDetail, TraceDetail, TraceSummary } from "../model/trace.ts";
 import { Failure, UsageError } from "./command.ts";
 import type { Command, Given, Option, Program } from "./command.ts";
 import { listenTo, refusal } from "./live.ts";
@@ -14,6 +14,9 @@ const QUIET_MILLIS = 1500;
 const ROOTLESS_MILLIS = 15_000;
 /** Of traces that were printed, the number that is remembered: spans that come later print them again. */
 const REMEMBERED = 1000;
+const MOST_REASONS = 20;
+/** A span's status code. */
+const FAILED = 2;
 
 /** The words of the page's address. */
 const filterOptions: readonly Option[] = [
@@ -194,7 +197,17 @@ async function printTree(traceId: string, source: Source): Promise<string | unde
   if (detail === undefined) return undefined;
   const { stdout } = process;
   const width = stdout.isTTY ? stdout.columns : Number(process.env["COLUMNS"]) || Number.POSITIVE_INFINITY;
-  return `${formatTrace(detail, { width, colour: hasColour() })}\n`;
+  return `${formatTrace(detail, { width, colour: hasColour(), reasons: await reasonsOf(detail, source) })}\n`;
+}
+
+/** Why spans failed, of the first ones: a trace does not carry it, and each is asked for. */
+async function reasonsOf({ summary, spans }: TraceDetail, source: Source): Promise<Map<string, string>> {
+  const failed = spans.spanId.filter((_, index) => spans.statusCode[index] === FAILED).slice(0, MOST_REASONS);
+  const reasons = failed.map(async (spanId): Promise<[string, string]> => {
+    const found = (await ask(`/api/traces/${summary.traceId}/spans/${spanId}`, source)) as SpanDetail | undefined;
+    return [spanId, found?.span.status.message || found?.stacks[0]?.message || ""];
+  });
+  return new Map(await Promise.all(reasons));
 }
 
 async function printJson(traceId: string, source: Source): Promise<string | undefined> {

@@ -116,9 +116,11 @@ test("spans beyond the limit of lines are counted", () => {
   expect(lines[2]).toBe("… 47 more spans");
 });
 
-test("a missing parent and a failure are said", () => {
+test("a missing parent and a failure are said, with its reason where that is known", () => {
   const orphan = makeTrace([{ id: "a", parent: "gone", from: 0, to: 1, status: 2, kind: KIND.server }]);
   expect(formatTrace(orphan, { width: 80, colour: false })).toContain("✗ failed   parent missing");
+  const reasons = new Map([["a", "it\u001b[2J broke"]]);
+  expect(formatTrace(orphan, { width: 80, colour: false, reasons })).toContain("✗ it [2J broke   parent missing");
   const two = makeTrace([
     { id: "a", parent: "gone", from: 0, to: 1 },
     { id: "b", parent: "gone", from: 1, to: 2 },

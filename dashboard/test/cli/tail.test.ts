@@ -53,7 +53,7 @@ describe("tracekit tail", () => {
     const attributes = { "user.id": "u_1", tier: "gold" };
     await sendTrace(url, { service: "shop", name: "GET /checkout", failed: true, millis: 200, attributes });
     expect(await app.exited).toEqual({ code: 0, signal: null });
-    expect(app.stdout).toMatch(/^GET \/checkout \(200ms\)/);
+    expect(app.stdout).toMatch(/^GET \/checkout \(200ms\).*✗ it broke$/m);
     expect(app.stdout).not.toContain("/other");
   });
 
