@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
+import type * as Clock from "../../src/trace/clock.ts";
 import { fromTimeInput, now, toHrTime, writeUnixNano } from "../../src/trace/clock.ts";
 
 function unixNano(time: number): bigint {
@@ -22,12 +23,12 @@ describe("a clock that was just loaded", () => {
   });
 
   /** Not the one of the other tests: an anchor is a process's, and starts with the first read. */
-  async function load(): Promise<typeof import("../../src/trace/clock.ts")> {
+  async function load(): Promise<typeof Clock> {
     vi.resetModules();
     return await import("../../src/trace/clock.ts");
   }
 
-  function wallMillis(clock: Awaited<ReturnType<typeof load>>, time = clock.now()): number {
+  function wallMillis(clock: typeof Clock, time = clock.now()): number {
     const [seconds, nanos] = clock.toHrTime(time);
     return seconds * 1000 + nanos / 1e6;
   }
