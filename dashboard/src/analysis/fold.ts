@@ -31,13 +31,19 @@ export function foldSiblings(tree: TraceTree, spans: SpanColumns): Folds {
   const foldOf = new Int32Array(tree.nodeCount).fill(-1);
   const folds: Fold[] = [];
   for (let at = 0; at < tree.nodeCount; at++) {
-    let node = tree.firstChild[tree.order[at]!]!;
+    const parent = tree.order[at]!;
+    if (tree.childCount[parent]! < SMALLEST_FOLD) continue;
+    let node = tree.firstChild[parent]!;
     while (node >= 0) {
+      const first = node;
+      let count = 0;
+      for (; node >= 0 && shape[node] === shape[first]; node = tree.nextSibling[node]!) count++;
+      if (count < SMALLEST_FOLD) continue;
       const members: number[] = [];
-      const first = shape[node]!;
-      for (; node >= 0 && shape[node] === first; node = tree.nextSibling[node]!) members.push(node);
-      if (members.length < SMALLEST_FOLD) continue;
-      for (const member of members) foldOf[member] = folds.length;
+      for (let member = first; member !== node; member = tree.nextSibling[member]!) {
+        members.push(member);
+        foldOf[member] = folds.length;
+      }
       folds.push(createFold(tree, members));
     }
   }
@@ -48,11 +54,10 @@ export function foldSiblings(tree: TraceTree, spans: SpanColumns): Folds {
 function findShapes(tree: TraceTree, spans: SpanColumns): Int32Array {
   const { order, nodeCount, spanCount, firstChild, nextSibling } = tree;
   const shapes = new Int32Array(nodeCount);
-  const pairs = new Map<number, number>();
   let count = 0;
   // Two numbers become one: a shape is its span's, then step by step the one that follows from it and the next child's. Both
   // stay far below 2^26, and numbers are found several times faster than texts.
-  const join = (a: number, b: number): number => {
+  const join = (pairs: Map<number, number>, a: number, b: number): number => {
     const pair = a * 0x4000000 + b;
     let number = pairs.get(pair);
     if (number === undefined) {
@@ -61,17 +66,20 @@ function findShapes(tree: TraceTree, spans: SpanColumns): Int32Array {
     }
     return number;
   };
+  const own = new Map<number, number>();
+  const withChild = new Map<number, number>();
   const outcomes = 18;
   for (let at = nodeCount - 1; at >= 0; at--) {
     const node = order[at]!;
     let shape = 0;
     if (node < spanCount) {
       const outcome = spans.service[node]! * outcomes + spans.kind[node]! * 3 + spans.statusCode[node]!;
-      shape = join(join(0, spans.group[node]!), outcome);
+      shape = join(own, spans.group[node]!, outcome);
     } else {
       shape = ++count;
     }
-    for (let child = firstChild[node]!; child >= 0; child = nextSibling[child]!) shape = join(shape, shapes[child]!);
+    for (let child = firstChild[node]!; child >= 0; child = nextSibling[child]!)
+      shape = join(withChild, shape, shapes[child]!);
     shapes[node] = shape;
   }
   return shapes;

@@ -89,17 +89,28 @@ function findIdle(parts: readonly Timed[]): { idle: { from: number; to: number }
   const starts = new Float64Array(count);
   const ends = new Float64Array(count);
   let at = 0;
+  let isSorted = true;
   for (const { start, end, offset } of parts) {
     for (let span = 0; span < start.length; span++, at++) {
       starts[at] = start[span]! + offset;
       ends[at] = end[span]! + offset;
+      if (at > 0 && starts[at]! < starts[at - 1]!) isSorted = false;
     }
+  }
+  const idle: { from: number; to: number }[] = [];
+  if (isSorted) {
+    // A trace alone mostly is, and need not be sorted: nothing runs until the next start when the latest end is over.
+    let reached = ends[0]!;
+    for (let next = 1; next < count; next++) {
+      if (starts[next]! > reached) idle.push({ from: reached, to: starts[next]! });
+      if (ends[next]! > reached) reached = ends[next]!;
+    }
+    return { idle, from: starts[0]!, to: reached };
   }
   // Typed arrays sort numbers without calling back. That nothing runs can be told from starts and ends apart: as many have
   // ended as have started.
   starts.sort();
   ends.sort();
-  const idle: { from: number; to: number }[] = [];
   for (let next = 1; next < count; next++) {
     const from = ends[next - 1]!;
     const to = starts[next]!;

@@ -7,10 +7,15 @@ export function selfTimes(tree: TraceTree): Float64Array {
   const self = new Float64Array(nodeCount);
   for (let node = 0; node < spanCount; node++) {
     const until = end[node]!;
+    let child = firstChild[node]!;
+    if (child < 0) {
+      self[node] = until - start[node]!;
+      continue;
+    }
     let covered = 0;
     // Children come in order of start, so what they cover grows to the right only.
     let reached = start[node]!;
-    for (let child = firstChild[node]!; child >= 0; child = nextSibling[child]!) {
+    for (; child >= 0; child = nextSibling[child]!) {
       if (isAsynchronous[child] === 1) continue;
       const from = Math.max(start[child]!, reached);
       const to = Math.min(end[child]!, until);

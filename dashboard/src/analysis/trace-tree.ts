@@ -60,28 +60,16 @@ const SKEW_TOLERANCE_NANOS = 100_000;
 /** Orphans of one parent are put below a node that stands for it; a lone orphan is a root, which says as much in a line less. */
 const SMALLEST_GROUP = 2;
 
+/** Traces are looked at as soon as they are loaded, by code that has never run and is slow therefore: its loops do little, and do
+ *  not look for what few traces have where it can be told that this one has not. */
 export function buildTree(spans: SpanColumns): TraceTree {
   const spanCount = spans.spanId.length;
-  const { parents, repairs: flags, groups } = findParents(spans);
-  const nodeCount = spanCount + groups;
-  const parent = Int32Array.from(parents);
-  const repairs = new Uint8Array(nodeCount);
-  repairs.set(flags);
-  cutCycles(parent, repairs);
+  const { parent, repairs } = findParents(spans);
+  const nodeCount = parent.length;
+  cutCycles(parent, repairs, spanCount);
 
-  const start = new Float64Array(nodeCount).fill(Infinity);
-  const end = new Float64Array(nodeCount).fill(-Infinity);
-  for (let span = 0; span < spanCount; span++) {
-    const from = spans.startNanos[span] ?? 0;
-    const length = spans.durationNanos[span] ?? 0;
-    const isSound = Number.isFinite(from) && length >= 0 && length < Infinity;
-    if (!isSound) repairs[span]! |= REPAIR.badTimes;
-    start[span] = Number.isFinite(from) ? from : 0;
-    end[span] = start[span]! + (isSound ? length : 0);
-    const above = parent[span]!;
-    if (above >= spanCount) spread(start, end, above, span);
-  }
-
+  const { start, end } = findTimes(spans, parent, repairs);
+  const { isAsynchronous, hasCrossings } = findCrossings(spans, parent);
   const tree: TraceTree = {
     spanCount,
     nodeCount,
@@ -96,22 +84,23 @@ export function buildTree(spans: SpanColumns): TraceTree {
     depth: new Int32Array(nodeCount),
     start,
     end,
-    isAsynchronous: findAsynchronous(spans, parent, nodeCount),
+    isAsynchronous,
     repairs,
     shift: new Float64Array(nodeCount),
     startNanos: 0,
     endNanos: 0,
   };
   arrange(tree);
-  if (undoSkew(tree, spans)) arrange(tree);
-  if (nodeCount > 0) {
-    tree.startNanos = Infinity;
-    tree.endNanos = -Infinity;
+  if (hasCrossings && undoSkew(tree, spans)) arrange(tree);
+  if (nodeCount === 0) return tree;
+  let startNanos = Infinity;
+  let endNanos = -Infinity;
+  for (let span = 0; span < spanCount; span++) {
+    if (start[span]! < startNanos) startNanos = start[span]!;
+    if (end[span]! > endNanos) endNanos = end[span]!;
   }
-  for (let node = 0; node < nodeCount; node++) {
-    tree.startNanos = Math.min(tree.startNanos, start[node]!);
-    tree.endNanos = Math.max(tree.endNanos, end[node]!);
-  }
+  tree.startNanos = startNanos;
+  tree.endNanos = endNanos;
   return tree;
 }
 
@@ -125,26 +114,27 @@ export function childrenOf(tree: TraceTree, node: number): number[] {
 /** The id that a node stands for which is no span. */
 export function missingSpanId(tree: TraceTree, spans: SpanColumns, node: number): string {
   const child = tree.firstChild[node]!;
-  return child < 0 ? "" : (spans.parentSpanId[child] ?? "");
+  return spans.ids[spans.parentSpanId[child] ?? -1] ?? "";
 }
 
-function findParents(spans: SpanColumns): { parents: number[]; repairs: Uint8Array; groups: number } {
-  const count = spans.spanId.length;
+/** Of each node its parent or -1, and what had to be repaired. Behind the spans come those that stand for a missing parent. */
+function findParents(spans: SpanColumns): { parent: Int32Array; repairs: Uint8Array } {
+  const { ids, spanId, parentSpanId, kind } = spans;
+  const count = spanId.length;
   const repairs = new Uint8Array(count);
-  const parents: number[] = [];
-  for (let span = 0; span < count; span++) parents.push(-1);
-  const byId = new Map<string, number>();
+  const parents = new Int32Array(count).fill(-1);
+  const byId = new Int32Array(ids.length).fill(-1);
   for (let span = 0; span < count; span++) {
-    const id = spans.spanId[span]!;
-    const other = byId.get(id);
-    if (other === undefined) {
-      byId.set(id, span);
-    } else if (spans.kind[other] === CLIENT && spans.kind[span] === SERVER) {
+    const id = spanId[span]!;
+    const other = byId[id]!;
+    if (other < 0) {
+      byId[id] = span;
+    } else if (kind[other] === CLIENT && kind[span] === SERVER) {
       // Both sides of a call share an id in Zipkin. What is below is the server's.
       parents[span] = other;
-      byId.set(id, span);
+      byId[id] = span;
       repairs[span]! |= REPAIR.sharedId;
-    } else if (spans.kind[other] === SERVER && spans.kind[span] === CLIENT) {
+    } else if (kind[other] === SERVER && kind[span] === CLIENT) {
       parents[other] = span;
       repairs[other]! |= REPAIR.sharedId;
     } else {
@@ -152,12 +142,12 @@ function findParents(spans: SpanColumns): { parents: number[]; repairs: Uint8Arr
     }
   }
 
-  const orphans = new Map<string, number[]>();
+  const orphans = new Map<number, number[]>();
   for (let span = 0; span < count; span++) {
-    const id = spans.parentSpanId[span]!;
-    if (id === "" || parents[span] !== -1) continue;
-    const above = byId.get(id);
-    if (above !== undefined) {
+    const id = parentSpanId[span]!;
+    if (id < 0 || parents[span] !== -1) continue;
+    const above = byId[id]!;
+    if (above >= 0) {
       parents[span] = above;
       continue;
     }
@@ -166,20 +156,26 @@ function findParents(spans: SpanColumns): { parents: number[]; repairs: Uint8Arr
     if (siblings === undefined) orphans.set(id, [span]);
     else siblings.push(span);
   }
-  let groups = 0;
-  for (const siblings of orphans.values()) {
-    if (siblings.length < SMALLEST_GROUP) continue;
-    for (const span of siblings) parents[span] = count + groups;
-    groups++;
-    parents.push(-1);
-  }
-  return { parents, repairs, groups };
+  const groups = [...orphans.values()].filter((siblings) => siblings.length >= SMALLEST_GROUP);
+  for (const [group, siblings] of groups.entries()) for (const span of siblings) parents[span] = count + group;
+  return { parent: longer(parents, groups.length, -1), repairs: longer(repairs, groups.length, 0) };
+}
+
+function longer<Numbers extends Int32Array | Uint8Array>(numbers: Numbers, by: number, filler: number): Numbers {
+  if (by === 0) return numbers;
+  const all = new (numbers.constructor as new (length: number) => Numbers)(numbers.length + by).fill(filler) as Numbers;
+  all.set(numbers);
+  return all;
 }
 
 /** Follows every node upwards once. A walk that meets itself has found a cycle. */
-function cutCycles(parent: Int32Array, repairs: Uint8Array): void {
+function cutCycles(parent: Int32Array, repairs: Uint8Array, spanCount: number): void {
+  // Spans are in order of their start. Where every one comes after its parent, as nearly always, there is no way around.
+  let first = 0;
+  while (first < spanCount && (parent[first]! < first || parent[first]! >= spanCount)) first++;
+  if (first === spanCount) return;
   const walkOf = new Int32Array(parent.length);
-  for (let first = 0; first < parent.length; first++) {
+  for (first = 0; first < spanCount; first++) {
     const walk = first + 1;
     let node = first;
     while (node >= 0 && walkOf[node] === 0) {
@@ -194,20 +190,54 @@ function cutCycles(parent: Int32Array, repairs: Uint8Array): void {
   }
 }
 
-function spread(start: Float64Array, end: Float64Array, node: number, child: number): void {
-  start[node] = Math.min(start[node]!, start[child]!);
-  end[node] = Math.max(end[node]!, end[child]!);
+/** Start and end of each node. Marks times that cannot be. */
+function findTimes(
+  { startNanos, durationNanos }: SpanColumns,
+  parent: Int32Array,
+  repairs: Uint8Array,
+): { start: Float64Array; end: Float64Array } {
+  const spanCount = startNanos.length;
+  const start = new Float64Array(parent.length).fill(Infinity, spanCount);
+  const end = new Float64Array(parent.length).fill(-Infinity, spanCount);
+  start.set(startNanos);
+  end.set(durationNanos);
+  for (let span = 0; span < spanCount; span++) {
+    const length = end[span]!;
+    const until = start[span]! + length;
+    end[span] = until;
+    if (length >= 0 && until > -Infinity && until < Infinity) continue;
+    repairs[span]! |= REPAIR.badTimes;
+    if (!Number.isFinite(start[span])) start[span] = 0;
+    end[span] = start[span]!;
+  }
+  if (parent.length === spanCount) return { start, end };
+  for (let span = 0; span < spanCount; span++) {
+    const above = parent[span]!;
+    if (above < spanCount) continue;
+    start[above] = Math.min(start[above]!, start[span]!);
+    end[above] = Math.max(end[above]!, end[span]!);
+  }
+  return { start, end };
 }
 
-function findAsynchronous(spans: SpanColumns, parent: Int32Array, nodeCount: number): Uint8Array {
-  const isAsynchronous = new Uint8Array(nodeCount);
-  for (let span = 0; span < spans.spanId.length; span++) {
+/** Which spans handle a message, and whether any is the work of another process than its parent: only between those clocks
+ *  can differ. */
+function findCrossings(
+  { service, kind }: SpanColumns,
+  parent: Int32Array,
+): { isAsynchronous: Uint8Array; hasCrossings: boolean } {
+  const spanCount = service.length;
+  const isAsynchronous = new Uint8Array(parent.length);
+  let hasCrossings = false;
+  for (let span = 0; span < spanCount; span++) {
     const above = parent[span]!;
-    if (spans.kind[span] !== CONSUMER || above < 0 || above >= spans.spanId.length) continue;
-    const isElsewhere = spans.service[above] !== spans.service[span];
-    if (isElsewhere || spans.kind[above] === PRODUCER) isAsynchronous[span] = 1;
+    if (above < 0 || above >= spanCount) continue;
+    const isElsewhere = service[above] !== service[span];
+    const ownKind = kind[span];
+    if (isElsewhere || (ownKind === SERVER && kind[above] === CLIENT)) hasCrossings = true;
+    if (ownKind === CONSUMER && (isElsewhere || kind[above] === PRODUCER)) isAsynchronous[span] = 1;
   }
-  return isAsynchronous;
+  return { isAsynchronous, hasCrossings };
 }
 
 /** Children, preorder, depth and size, from `parent` and `start`. */
@@ -283,21 +313,21 @@ function undoSkew(tree: TraceTree, spans: SpanColumns): boolean {
     if (node >= spanCount || above < 0 || above >= spanCount) continue;
     const service = spans.service[node]!;
     const isCall = spans.kind[above] === CLIENT && spans.kind[node] === SERVER;
-    const isElsewhere = isCall || spans.service[above] !== service;
     let move = shift[above]!;
-    if (isElsewhere) {
-      const length = end[node]! - start[node]!;
-      const room = end[above]! - start[above]! - length;
-      const isImpossible = (by: number): boolean => {
-        const early = start[above]! - (start[node]! + by);
-        const late = end[node]! + by - end[above]!;
-        return early > SKEW_TOLERANCE_NANOS || (isCall && room >= 0 && late > SKEW_TOLERANCE_NANOS);
-      };
-      move = [0, known.get(service) ?? 0].find((by) => !isImpossible(by)) ?? NaN;
-      if (Number.isNaN(move)) {
-        const goal = start[above]! + (isCall && room >= 0 ? room / 2 : 0);
-        move = goal - start[node]!;
-        known.set(service, move);
+    if (isCall || spans.service[above] !== service) {
+      const room = end[above]! - start[above]! - (end[node]! - start[node]!);
+      const isWithin = isCall && room >= 0;
+      const early = start[above]! - start[node]!;
+      const late = isWithin ? end[node]! - end[above]! : -Infinity;
+      const isImpossible = (by: number): boolean =>
+        early - by > SKEW_TOLERANCE_NANOS || late + by > SKEW_TOLERANCE_NANOS;
+      move = 0;
+      if (isImpossible(0)) {
+        move = known.get(service) ?? 0;
+        if (isImpossible(move)) {
+          move = early + (isWithin ? room / 2 : 0);
+          known.set(service, move);
+        }
       }
     }
     if (move === 0) continue;

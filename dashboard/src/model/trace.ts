@@ -42,9 +42,12 @@ export interface TraceSummary {
 /** All spans of a trace, one array per field and one entry per span, in order of start. Texts stand once in
  *  `TraceDetail.strings`; where a field is said to be a text, it holds an index into it. */
 export interface SpanColumns {
-  spanId: readonly string[];
-  /** `""` for a root. The parent may not be among the spans. */
-  parentSpanId: readonly string[];
+  /** Every id of a span or of a parent once; not a field of the spans, which hold indexes into it. */
+  ids: readonly string[];
+  /** Index into `ids`. Two spans may share one. */
+  spanId: readonly number[];
+  /** Index into `ids`, -1 for a root. The parent may not be among the spans. */
+  parentSpanId: readonly number[];
   /** A text. */
   service: readonly number[];
   /** A text. */

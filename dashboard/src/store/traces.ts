@@ -51,7 +51,7 @@ export function getTrace(database: Driver, sources: Sources, traceId: string): T
     start: { unixMicros: row.start_us, nanos: row.start_ns },
     strings,
     spans,
-    links: readTraceLinks(database, row, spans.spanId),
+    links: readTraceLinks(database, row, spans),
     ...readFirstLogs(database, sources, row.trace_id),
   };
 }
@@ -83,6 +83,14 @@ export function getSpan(database: Driver, sources: Sources, traceId: string, spa
 export function readTrace(database: Driver, sources: Sources, row: Pick<TraceRow, "id" | "trace_id">): SpanRecord[] {
   return readChunks(database, row.id).flatMap((chunk) => readSpans(row.trace_id, chunk, sources));
 }
+
+/** The columns before the ids are numbered. */
+type Arrays = {
+  -readonly [Name in Exclude<keyof SpanColumns, "ids" | "spanId" | "parentSpanId">]: SpanColumns[Name][number][];
+} & {
+  spanId: string[];
+  parentSpanId: string[];
+};
 
 function readSpanColumns(database: Driver, row: TraceRow): { strings: string[]; spans: SpanColumns } {
   const texts = new Map<string, number>();
@@ -131,8 +139,6 @@ function groupAt(chunk: ChunkColumns, index: number): string {
   return `${service} ${kind} ${textAt(chunk, index, FIELD.name)} ${textAt(chunk, index, FIELD.peer)}`;
 }
 
-type Arrays = { -readonly [Name in keyof SpanColumns]: SpanColumns[Name][number][] };
-
 function columnArrays(): Arrays {
   return {
     spanId: [],
@@ -156,8 +162,24 @@ function inOrder(columns: Arrays): SpanColumns {
   const order = Array.from(startNanos.keys()).toSorted(
     (a, b) => startNanos[a]! - startNanos[b]! || durationNanos[b]! - durationNanos[a]!,
   );
-  const sorted = Object.entries(columns).map(([name, values]) => [name, order.map((index) => values[index])]);
-  return Object.fromEntries(sorted) as SpanColumns;
+  const sorted = Object.fromEntries(
+    Object.entries(columns).map(([name, values]) => [name, order.map((index) => values[index])]),
+  ) as Arrays;
+  return { ...sorted, ...numberIds(sorted) };
+}
+
+/** Ids are numbered in order of the spans, their parents' after them. */
+function numberIds({ spanId, parentSpanId }: Arrays): Pick<SpanColumns, "ids" | "spanId" | "parentSpanId"> {
+  const numbers = new Map<string, number>();
+  const numberOf = (id: string): number => {
+    const known = numbers.get(id);
+    if (known !== undefined) return known;
+    numbers.set(id, numbers.size);
+    return numbers.size - 1;
+  };
+  const spanNumbers = spanId.map(numberOf);
+  const parentNumbers = parentSpanId.map((id) => (id === "" ? -1 : numberOf(id)));
+  return { ids: [...numbers.keys()], spanId: spanNumbers, parentSpanId: parentNumbers };
 }
 
 function readLogCounts(database: Driver, traceId: string): Map<string, number> {
@@ -166,7 +188,7 @@ function readLogCounts(database: Driver, traceId: string): Map<string, number> {
   return new Map(rows.map(({ span_id, count }) => [span_id, count]));
 }
 
-function readTraceLinks(database: Driver, row: TraceRow, spanIds: readonly string[]): TraceLink[] {
+function readTraceLinks(database: Driver, row: TraceRow, { ids, spanId }: SpanColumns): TraceLink[] {
   const outSql = `SELECT l.span_id AS own, l.to_trace_id AS trace_id, l.to_span_id AS span_id, t.operation, t.service
     FROM links l LEFT JOIN traces t ON t.trace_id = l.to_trace_id WHERE l.trace = ? LIMIT ${MAX_LINKS}`;
   const inSql = `SELECT l.to_span_id AS own, t.trace_id, l.span_id, t.operation, t.service
@@ -175,7 +197,7 @@ function readTraceLinks(database: Driver, row: TraceRow, spanIds: readonly strin
   const out = database.prepare(outSql).all([row.id]) as unknown as LinkRow[];
   const into = database.prepare(inSql).all([row.trace_id]) as unknown as LinkRow[];
   if (out.length + into.length === 0) return [];
-  const indexes = new Map(spanIds.map((spanId, index) => [spanId, index]));
+  const indexes = new Map(spanId.map((id, index) => [ids[id], index]));
   const toLink = (direction: "out" | "in") => (link: LinkRow) => {
     const span = indexes.get(link.own);
     if (span === undefined) return [];

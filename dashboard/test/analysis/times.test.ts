@@ -77,7 +77,7 @@ describe("the critical path", () => {
     const path = criticalPath(buildTree(spans));
     const texts: string[] = [];
     path.node.forEach((node, at) =>
-      texts.push(`${spans.spanId[node]} ${path.from[at]! / MILLI}-${path.to[at]! / MILLI}`),
+      texts.push(`${spans.ids[spans.spanId[node]!]} ${path.from[at]! / MILLI}-${path.to[at]! / MILLI}`),
     );
     return texts.reverse();
   };

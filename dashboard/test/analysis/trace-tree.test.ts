@@ -5,7 +5,7 @@ import { KIND, largeTrace, makeTrace, MILLI, type MadeSpan } from "../support/tr
 
 function treeOf(spans: readonly MadeSpan[]): { tree: TraceTree; at: (id: string) => number; ids: string[] } {
   const { spans: columns } = makeTrace(spans);
-  const ids = [...columns.spanId];
+  const ids = columns.spanId.map((id) => columns.ids[id]!);
   return { tree: buildTree(columns), at: (id) => ids.indexOf(id), ids };
 }
 

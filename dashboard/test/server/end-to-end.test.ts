@@ -77,7 +77,7 @@ describe("what OpenTelemetry's own SDK sends", () => {
 
     const { json: detail } = await send(port, `/api/traces/${traceId.slice(0, 8)}`);
     expect(detail.spans.spanId).toHaveLength(2);
-    const { json: span } = await send(port, `/api/traces/${traceId}/spans/${detail.spans.spanId[1]}`);
+    const { json: span } = await send(port, `/api/traces/${traceId}/spans/${detail.spans.ids[detail.spans.spanId[1]]}`);
     expect(span).toMatchObject({
       category: "database",
       sql: {

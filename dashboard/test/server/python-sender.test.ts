@@ -38,9 +38,9 @@ test("what an application in Python sends with Debian's aiozipkin is listed, and
   ]);
   const [{ traceId }] = traces;
   const { spans } = (await send(port, `/api/traces/${traceId}`)).json;
-  expect(spans.parentSpanId).toEqual(["", spans.spanId[0]]);
+  expect(spans.parentSpanId).toEqual([-1, spans.spanId[0]]);
   const [request, query] = await Promise.all(
-    spans.spanId.map(async (id: string) => (await send(port, `/api/traces/${traceId}/spans/${id}`)).json),
+    spans.ids.map(async (id: string) => (await send(port, `/api/traces/${traceId}/spans/${id}`)).json),
   );
   expect(request.span.events).toMatchObject([{ name: "prices are looked up" }]);
   expect(query).toMatchObject({

@@ -40,6 +40,8 @@ export function makeTrace(
     places.set(value, place);
     return place;
   };
+  const ids = [...new Set([...spans.map(({ id }) => id), ...spans.flatMap(({ parent }) => parent ?? [])])];
+  const numbers = new Map(ids.map((id, number) => [id, number]));
   const root = spans.find(({ parent }) => parent === undefined) ?? spans[0];
   const earliest = spans[0]?.from ?? 0;
   const latest = spans.reduce((most, { to }) => Math.max(most, to), -Infinity);
@@ -68,8 +70,9 @@ export function makeTrace(
     start,
     strings,
     spans: {
-      spanId: spans.map(({ id }) => id),
-      parentSpanId: spans.map(({ parent }) => parent ?? ""),
+      ids,
+      spanId: spans.map(({ id }) => numbers.get(id)!),
+      parentSpanId: spans.map(({ parent }) => (parent === undefined ? -1 : numbers.get(parent)!)),
       service: spans.map(({ service }) => text(service ?? "app")),
       name: spans.map(({ id, name }) => text(name ?? id)),
       kind: spans.map(({ kind }) => kind ?? 1),

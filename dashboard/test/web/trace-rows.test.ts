@@ -114,7 +114,7 @@ describe("rows", () => {
       { traceId: "c".repeat(32), links: [{ span: 0, direction: "out", traceId: trace.summary.traceId, spanId: "b1" }] },
     );
     const link = { direction: "in", traceId: other.summary.traceId, spanId: "c1", operation: "process" } as const;
-    const main = modelOf({ ...trace, links: [{ ...link, span: trace.spans.spanId.indexOf("b1") }] });
+    const main = modelOf({ ...trace, links: [{ ...link, span: trace.spans.ids.indexOf("b1") }] });
     const closed = textOf(buildRows(main, everything));
     expect(closed.slice(-3)).toEqual(["  publish url-events", "    -> process", "    process url-events"]);
     const followed = new Map([[other.summary.traceId, createModel(other, trace.start)]]);
@@ -156,7 +156,7 @@ describe("search", () => {
   test("finds all the words in name, service, detail or id", () => {
     const model = modelOf(shortenTrace());
     const found = (query: string): string[] =>
-      model.detail.spans.spanId.filter((_, node) => findMatches(model, query)[node] === 1);
+      model.detail.spans.ids.filter((_, node) => findMatches(model, query)[node] === 1);
     expect(found("MIXPANEL")).toEqual(["a9"]);
     expect(found("analytics insert")).toEqual(["a8"]);
     expect(found("b2")).toEqual(["b2"]);

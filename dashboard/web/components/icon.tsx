@@ -66,11 +66,6 @@ export function Icon({ name, size = 16, label }: { name: IconName; size?: number
       width={size}
       height={size}
       viewBox="0 0 16 16"
-      fill="none"
-      stroke="currentColor"
-      stroke-width="1.5"
-      stroke-linecap="round"
-      stroke-linejoin="round"
       role={label === undefined ? undefined : "img"}
       aria-label={label}
       aria-hidden={label === undefined ? "true" : undefined}

@@ -1,5 +1,5 @@
 import type { TimeScale } from "../../../src/analysis/gaps.ts";
-import { isFailed, type TraceModel } from "./model.ts";
+import { isFailed, spanIdOf, type TraceModel } from "./model.ts";
 import type { Row } from "./rows.ts";
 import type { Range } from "./ticks.ts";
 
@@ -113,7 +113,7 @@ export function logDots(axis: Axis, { model, node, fold }: Row): Dot[] {
   const dots: Dot[] = [];
   const { detail, tree, offset } = model;
   for (const member of fold?.members ?? [node]) {
-    for (const log of model.logsOf.get(detail.spans.spanId[member] ?? " ") ?? []) {
+    for (const log of model.logsOf.get(spanIdOf(model, member) || " ") ?? []) {
       const { unixMicros, nanos } = log.time;
       const since = (unixMicros - detail.start.unixMicros) * 1000 + nanos - detail.start.nanos;
       const at = toPixels(axis, since + tree.shift[member]! + offset);

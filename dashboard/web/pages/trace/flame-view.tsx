@@ -6,7 +6,7 @@ import { ServiceName } from "../../components/service-name.tsx";
 import { formatCount, formatDuration } from "../../format.ts";
 import { serviceColourName } from "../../service-colour.ts";
 import { theme, tokenValue } from "../../theme.ts";
-import { type TraceModel } from "./model.ts";
+import { spanIdOf, type TraceModel } from "./model.ts";
 import { useSize } from "./use-size.ts";
 import type { TraceView } from "./view.ts";
 
@@ -44,8 +44,8 @@ export function FlameView({ view, model }: { view: TraceView; model: TraceModel 
   };
   const open = (index: number): void => {
     const frame = graph.frames[index];
-    const spanId = frame === undefined ? undefined : model.detail.spans.spanId[frame.longest];
-    if (spanId !== undefined) view.openSpan(model.traceId, spanId);
+    const spanId = frame === undefined ? "" : spanIdOf(model, frame.longest);
+    if (spanId !== "") view.openSpan(model.traceId, spanId);
   };
   const shown = graph.frames[current];
   const bySelf = useMemo(() => tableOf(graph, labels), [graph, labels]);

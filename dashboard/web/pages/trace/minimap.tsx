@@ -1,5 +1,6 @@
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import { afterPaint } from "../../after-paint.ts";
 import { formatDuration, plural } from "../../format.ts";
 import { serviceColourName } from "../../service-colour.ts";
 import { theme, tokenValue } from "../../theme.ts";
@@ -12,7 +13,7 @@ import type { TraceView } from "./view.ts";
 const STEP = 0.02;
 
 /** The whole trace in little, and which part of it the waterfall shows. Dragging selects a part; the edges can be moved. */
-export function Minimap({ view, model }: { view: TraceView; model: TraceModel }): JSX.Element {
+export function Minimap({ view, model }: { view: TraceView; model: TraceModel | undefined }): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const { width, height } = useSize(box);
@@ -24,9 +25,11 @@ export function Minimap({ view, model }: { view: TraceView; model: TraceModel })
   const followed = view.followed.value;
 
   useEffect(() => {
-    if (canvas.current === null || width === 0) return;
-    const others = [...followed.values()].filter((other) => typeof other === "object" && "tree" in other);
-    draw(canvas.current, [model, ...others], { scale, range: all, width }, height);
+    if (model === undefined || width === 0) return;
+    return afterPaint(() => {
+      const others = [...followed.values()].filter((other) => typeof other === "object" && "tree" in other);
+      if (canvas.current !== null) draw(canvas.current, [model, ...others], { scale, range: all, width }, height);
+    });
   }, [model, followed, scale, width, height, shownTheme]);
 
   const at = (drawn: number): number => ((drawn - all.from) / (all.to - all.from)) * width;
@@ -71,10 +74,12 @@ export function Minimap({ view, model }: { view: TraceView; model: TraceModel })
       onDblClick={() => view.setRange(undefined)}
     >
       <canvas ref={canvas} aria-hidden="true" />
-      <p class="visually-hidden">
-        {plural(model.detail.summary.spanCount, "span")} from {real(all.from)} to {real(all.to)}; shown are{" "}
-        {real(range.from)} to {real(range.to)}.
-      </p>
+      {model !== undefined && (
+        <p class="visually-hidden">
+          {plural(model.detail.summary.spanCount, "span")} from {real(all.from)} to {real(all.to)}; shown are{" "}
+          {real(range.from)} to {real(range.to)}.
+        </p>
+      )}
       {isZoomed && (
         <>
           <div class="minimap-veil" style={{ left: "0px", width: `${left}px` }} />
@@ -82,8 +87,12 @@ export function Minimap({ view, model }: { view: TraceView; model: TraceModel })
           <div class="minimap-window" style={{ left: `${left}px`, width: `${Math.max(2, right - left)}px` }} />
         </>
       )}
-      {handle("from", left)}
-      {handle("to", right)}
+      {model !== undefined && (
+        <>
+          {handle("from", left)}
+          {handle("to", right)}
+        </>
+      )}
     </div>
   );
 }

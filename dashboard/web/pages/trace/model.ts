@@ -92,7 +92,7 @@ export function categoryOf({ detail }: TraceModel, node: number): Category {
 
 /** `""` for what stands for a missing span. */
 export function spanIdOf({ detail }: TraceModel, node: number): string {
-  return detail.spans.spanId[node] ?? "";
+  return detail.spans.ids[detail.spans.spanId[node] ?? -1] ?? "";
 }
 
 /** What was added to the span's times because its clock was wrong. */
@@ -113,25 +113,30 @@ export function idOf(model: TraceModel, node: number): string {
   const { detail, tree } = model;
   if (node >= tree.spanCount) return `missing ${missingSpanId(tree, detail.spans, node)}`;
   const isShared = (tree.repairs[node]! & (REPAIR.duplicateId | REPAIR.sharedId)) !== 0;
-  return isShared ? `${detail.spans.spanId[node]} ${node}` : detail.spans.spanId[node]!;
+  return isShared ? `${spanIdOf(model, node)} ${node}` : spanIdOf(model, node);
 }
 
 /** The span with this id, or -1. */
 export function findSpan({ detail }: TraceModel, spanId: string): number {
-  return detail.spans.spanId.indexOf(spanId);
+  const id = detail.spans.ids.indexOf(spanId);
+  return id < 0 ? -1 : detail.spans.spanId.indexOf(id);
 }
 
 /** Self time by service, most first, as parts of the whole. */
 export function shareByService(model: TraceModel): { service: string; nanos: number; share: number }[] {
   const { detail, tree, self } = model;
-  const sums = new Map<number, number>();
+  const { service: services } = detail.spans;
+  const sums = new Float64Array(detail.strings.length);
   let total = 0;
   for (let node = 0; node < tree.spanCount; node++) {
-    const service = detail.spans.service[node]!;
-    sums.set(service, (sums.get(service) ?? 0) + self[node]!);
+    sums[services[node]!]! += self[node]!;
     total += self[node]!;
   }
-  return [...sums]
-    .map(([service, nanos]) => ({ service: detail.strings[service]!, nanos, share: total === 0 ? 0 : nanos / total }))
+  return [...new Set(services)]
+    .map((service) => ({
+      service: detail.strings[service]!,
+      nanos: sums[service]!,
+      share: total === 0 ? 0 : sums[service]! / total,
+    }))
     .sort((a, b) => b.nanos - a.nanos || a.service.localeCompare(b.service));
 }

@@ -1,5 +1,6 @@
 import type { Fold } from "../../../src/analysis/fold.ts";
 import type { TraceLink } from "../../../src/model/trace.ts";
+import { childrenOf } from "../../../src/analysis/trace-tree.ts";
 import { idOf, isFailed, type TraceModel } from "./model.ts";
 
 /** A line of the waterfall. */
@@ -72,7 +73,7 @@ export function buildRows(main: TraceModel, options: RowOptions): Row[] {
       waiting.push(entry);
     }
   };
-  const nodesToRows = (model: TraceModel, nodes: Iterable<number>, level: number, folding: boolean): Row[] => {
+  const nodesToRows = (model: TraceModel, nodes: readonly number[], level: number, folding: boolean): Row[] => {
     if (!kept.has(model)) kept.set(model, findKept(model, options));
     return toRows(model, nodes, level, folding, kept.get(model), options);
   };
@@ -92,24 +93,20 @@ export function buildRows(main: TraceModel, options: RowOptions): Row[] {
       push(nodesToRows(other, other.tree.roots, level + 1, options.folding));
       continue;
     }
-    const links = options.only === undefined ? linkRows(row, main, options) : [];
+    const links = options.only === undefined && model.linksOf.size > 0 ? linkRows(row, main, options) : [];
     const isLeaf = model.tree.firstChild[node]! < 0;
     if (isLeaf && links.length === 0) continue;
-    const below = isLeaf ? [] : nodesToRows(model, children(model, node), level + 1, options.folding);
+    const below = isLeaf ? [] : nodesToRows(model, childrenOf(model.tree, node), level + 1, options.folding);
     row.isExpandable = below.length + links.length > 0;
     row.isExpanded = row.isExpandable && !options.collapsed.has(idOf(model, node));
-    if (row.isExpanded) push([...links, ...below]);
+    if (row.isExpanded) push(links.length === 0 ? below : [...links, ...below]);
   }
   return rows;
 }
 
-function* children({ tree }: TraceModel, node: number): Generator<number> {
-  for (let child = tree.firstChild[node]!; child >= 0; child = tree.nextSibling[child]!) yield child;
-}
-
 function toRows(
   model: TraceModel,
-  nodes: Iterable<number>,
+  nodes: readonly number[],
   level: number,
   folding: boolean,
   kept: Uint8Array | undefined,
@@ -127,7 +124,7 @@ function toRows(
       const isKept = only === undefined && fold.totalNanos >= minNanos;
       if (!isKept && kept !== undefined && !fold.members.some((member) => kept[member] === 1)) continue;
       const isExpanded = openFolds.has(idOf(model, node));
-      rows.push({ ...createRow("fold", model, node, level), fold, isExpandable: true, isExpanded });
+      rows.push(createRow("fold", model, node, level, { fold, isExpanded }));
     } else if (kept === undefined || kept[node] === 1) {
       rows.push(createRow("span", model, node, level));
     }
@@ -135,21 +132,33 @@ function toRows(
   return rows;
 }
 
-function createRow(type: Row["type"], model: TraceModel, node: number, level: number): Row {
-  const open = { position: 1, setSize: 1, isExpandable: false, isExpanded: false };
-  return { type, model, node, fold: undefined, link: undefined, level, ...open };
+/** Every row has the same fields in the same order, as there are very many of them. */
+function createRow(
+  type: Row["type"],
+  model: TraceModel,
+  node: number,
+  level: number,
+  more?: { fold?: Fold; link?: TraceLink; isExpanded: boolean },
+): Row {
+  return {
+    type,
+    model,
+    node,
+    fold: more?.fold,
+    link: more?.link,
+    level,
+    position: 1,
+    setSize: 1,
+    isExpandable: more !== undefined,
+    isExpanded: more?.isExpanded ?? false,
+  };
 }
 
 /** Links back to the page's own trace lead nowhere new. */
 function linkRows({ model, node, level }: Row, main: TraceModel, { followed }: RowOptions): Row[] {
   return (model.linksOf.get(node) ?? [])
     .filter(({ traceId }) => traceId !== main.traceId)
-    .map((link) => ({
-      ...createRow("link", model, node, level + 1),
-      link,
-      isExpandable: true,
-      isExpanded: followed.has(link.traceId),
-    }));
+    .map((link) => createRow("link", model, node, level + 1, { link, isExpanded: followed.has(link.traceId) }));
 }
 
 /** 1 for each node to be shown; undefined for all. */

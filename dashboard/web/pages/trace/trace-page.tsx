@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { ApiFailure } from "../../api.ts";
 import { Icon } from "../../components/icon.tsx";
 import { EmptyState, ErrorState, Loading } from "../../components/states.tsx";
@@ -18,21 +18,22 @@ import { goIn, goOut, Waterfall } from "./waterfall.tsx";
 
 export function TracePage({ traceId }: { traceId: string }): JSX.Element {
   const view = useMemo(() => createTraceView(traceId), [traceId]);
-  useEffect(() => view.start(), [view]);
+  // Asked before the page's frame is drawn, so that one does not wait for the other.
+  useLayoutEffect(() => view.start(), [view]);
   const model = view.model.value;
   const failure = view.failure.value;
   useEffect(() => {
     document.title = `${model?.detail.summary.operation ?? `Trace ${traceId.slice(0, 8)}`} · Tracekit`;
   }, [model]);
 
-  if (model === undefined) {
-    if (failure === undefined) return <Loading label="Loading the trace …" />;
+  if (model === undefined && failure !== undefined) {
     if (failure instanceof ApiFailure && failure.code === "not_found") return <NotFound traceId={traceId} />;
     return <ErrorState title="The trace could not be loaded" error={failure} onRetry={view.reload} />;
   }
+  // All that does not depend on the trace is there, and measured, while it is on its way.
   return (
     <div class="trace-page">
-      <TraceHeader view={view} model={model} />
+      {model === undefined ? <HeaderToCome /> : <TraceHeader view={view} model={model} />}
       {failure !== undefined && <Stale failure={failure} />}
       <TraceBody view={view} />
     </div>
@@ -50,7 +51,6 @@ function TraceBody({ view }: { view: TraceView }): JSX.Element {
     () => model && ((traceId: string, id: string) => nameShownSpan(model, traceId, id)),
     [model],
   );
-  if (model === undefined) return <div ref={body} />;
   const panel = Math.min(wanted, Math.max(280, width - 360));
   const close = (): void => {
     view.closeSpan();
@@ -62,7 +62,7 @@ function TraceBody({ view }: { view: TraceView }): JSX.Element {
       <section class="trace-main" aria-label="Spans of the trace">
         <Toolbar view={view} />
         {shown === "flame" ? (
-          <FlameView view={view} model={model} />
+          model !== undefined && <FlameView view={view} model={model} />
         ) : (
           <>
             <Minimap view={view} model={model} />
@@ -81,15 +81,17 @@ function TraceBody({ view }: { view: TraceView }): JSX.Element {
             side="right"
             onChange={setWanted}
           />
-          <SpanPanel
-            traceId={spanTrace ?? model.traceId}
-            spanId={span}
-            traceStart={spanTrace === undefined ? later(model.start, -shiftOf(model, span)) : model.start}
-            version={model.detail.summary.arrivedAt}
-            {...(nameSpan && { nameSpan })}
-            onClose={close}
-            onOpenSpan={view.openSpan}
-          />
+          {model !== undefined && (
+            <SpanPanel
+              traceId={spanTrace ?? model.traceId}
+              spanId={span}
+              traceStart={spanTrace === undefined ? later(model.start, -shiftOf(model, span)) : model.start}
+              version={model.detail.summary.arrivedAt}
+              {...(nameSpan && { nameSpan })}
+              onClose={close}
+              onOpenSpan={view.openSpan}
+            />
+          )}
         </aside>
       )}
     </div>
@@ -145,6 +147,15 @@ function useTraceShortcuts(view: TraceView): void {
     else view.setRange(undefined);
   };
   useShortcut("Escape", "Close the details, end the search, show all", escape, "trace");
+}
+
+/** As high as a trace's header mostly is, so that what is below stays where it is. */
+function HeaderToCome(): JSX.Element {
+  return (
+    <header class="trace-header trace-header-to-come">
+      <Loading label="Loading the trace …" />
+    </header>
+  );
 }
 
 function Stale({ failure }: { failure: unknown }): JSX.Element {

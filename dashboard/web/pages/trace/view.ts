@@ -141,6 +141,8 @@ export function createTraceView(traceId: string): TraceView {
 
   let settling: ReturnType<typeof setTimeout> | undefined;
   const setRange = (wanted: Range | undefined, { settled = true } = {}): void => {
+    // Until it is known how long it took there is nothing to choose from.
+    if (model.peek() === undefined) return;
     clearTimeout(settling);
     const all = whole(scale.peek());
     const isAll = wanted === undefined || (wanted.from <= all.from && wanted.to >= all.to);

@@ -76,9 +76,7 @@ export function WaterfallRow({ row, state, context }: { row: Row; state: RowStat
           <SpanName row={row} words={isMatch ? context.words : []} />
         )}
       </div>
-      <div class="wf-time" role="gridcell">
-        {row.type === "link" ? null : <SpanTime row={row} context={context} />}
-      </div>
+      {row.type === "link" ? <div class="wf-time" role="gridcell" /> : <SpanTime row={row} context={context} />}
     </div>
   );
 }
@@ -167,24 +165,32 @@ function Repairs({ model, node }: { model: TraceModel; node: number }): JSX.Elem
   );
 }
 
+/** The bar, and the same in words for those who do not see it. */
 function SpanTime({ row, context }: { row: Row; context: RowContext }): JSX.Element {
+  const inWords = describe(row);
+  return (
+    <div class="wf-time" role="gridcell" aria-label={inWords}>
+      <Bar row={row} context={context} title={inWords} />
+    </div>
+  );
+}
+
+function Bar({ row, context, title }: { row: Row; context: RowContext; title: string }): JSX.Element {
   const { axis } = context;
   const { model, node, fold } = row;
   const bar = barOf(axis, row);
-  const times = timesOf(row);
   const duration = fold === undefined ? formatDuration(durationOf(model, node)) : formatDuration(fold.totalNanos);
-  const label = fold === undefined ? duration : `${duration} in ${fold.members.length}`;
   if (bar === undefined) {
-    const isBefore = times.end < axis.scale.toReal(axis.range.from);
+    const isBefore = timesOf(row).end < axis.scale.toReal(axis.range.from);
     return (
       <span class={isBefore ? "wf-outside wf-outside-left" : "wf-outside wf-outside-right"}>
         {isBefore && <Icon name="chevron-left" size={12} />}
         {duration}
         {!isBefore && <Icon name="chevron-right" size={12} />}
-        <Spoken row={row} />
       </span>
     );
   }
+  const label = fold === undefined ? duration : `${duration} in ${fold.members.length}`;
   const width = bar.to - bar.from;
   const place = placeLabel(bar, axis.width, label);
   // What has not arrived did who knows what when.
@@ -195,7 +201,7 @@ function SpanTime({ row, context }: { row: Row; context: RowContext }): JSX.Elem
     <>
       <span
         class={isKnown ? "wf-bar" : "wf-bar wf-bar-missing"}
-        title={describe(row)}
+        title={title}
         style={{
           left: `${bar.from}px`,
           width: `${width}px`,
@@ -220,17 +226,11 @@ function SpanTime({ row, context }: { row: Row; context: RowContext }): JSX.Elem
           style={{ left: `${dot.at}px` }}
         />
       ))}
-      <span class={`wf-duration wf-duration-${place.side}`} style={{ left: `${place.at}px` }} aria-hidden="true">
+      <span class={`wf-duration wf-duration-${place.side}`} style={{ left: `${place.at}px` }}>
         {label}
       </span>
-      <Spoken row={row} />
     </>
   );
-}
-
-/** For those who do not see the bar. */
-function Spoken({ row }: { row: Row }): JSX.Element {
-  return <span class="visually-hidden">{describe(row)}</span>;
 }
 
 function describe({ model, node, fold }: Row): string {

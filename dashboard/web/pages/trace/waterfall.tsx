@@ -1,5 +1,6 @@
 import type { JSX, RefObject } from "preact";
-import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { afterPaint } from "../../after-paint.ts";
 import { formatDuration } from "../../format.ts";
 import { toPixels, type Axis } from "./bar.ts";
 import { spanIdOf } from "./model.ts";
@@ -14,6 +15,8 @@ import type { Row } from "./rows.ts";
 const HEAD_HEIGHT = 28;
 /** Rows above and below what is seen, so that scrolling does not show white. */
 const OVERSCAN = 12;
+/** So many rows can be scrolled by before others are rendered. */
+const SCROLL_STEP = 4;
 /** Left and right of the axis. On the right there is room for the duration of what ends last. */
 const INSET = 12;
 const INSET_RIGHT = 60;
@@ -31,7 +34,8 @@ export function Waterfall({ view }: { view: TraceView }): JSX.Element {
   const scale = view.scale.value;
   const range = view.range.value;
   const axis = useMemo((): Axis => ({ scale, range, width }), [scale, range, width]);
-  const ticks = useMemo(() => findTicks(scale, range, width), [scale, range, width]);
+  const isLoaded = view.model.value !== undefined;
+  const ticks = useMemo(() => (isLoaded ? findTicks(scale, range, width) : []), [isLoaded, scale, range, width]);
 
   const query = view.choices.value.query;
   const followed = view.followed.value;
@@ -46,7 +50,7 @@ export function Waterfall({ view }: { view: TraceView }): JSX.Element {
     [axis, criticalPath, followed, query],
   );
   const room = Math.max(0, size.height - HEAD_HEIGHT);
-  const window = useWindow(viewport, size.height, rows.length);
+  const window = useWindow(viewport, room, rows.length);
   const focusIndex = view.focusIndex.value;
   useScrollRequests(viewport, view);
   useKeptFocus(viewport, focusIndex, rows);
@@ -99,6 +103,7 @@ export function Waterfall({ view }: { view: TraceView }): JSX.Element {
         ref={viewport}
         role="treegrid"
         aria-label="Spans"
+        aria-busy={!isLoaded}
         aria-rowcount={rows.length + 1}
         aria-colcount={2}
         onClick={onClick}
@@ -173,26 +178,30 @@ function Ticks({ axis, ticks, labels }: { axis: Axis; ticks: readonly Tick[]; la
   );
 }
 
-/** Which rows are in sight, with some around them. */
+/** Which rows are in sight, with some around them once those in sight are drawn. */
 function useWindow(
   viewport: RefObject<HTMLElement | null>,
   height: number,
   count: number,
 ): { first: number; last: number } {
   const [top, setTop] = useState(0);
+  const [around, setAround] = useState(0);
+  const isEmpty = count === 0;
+  useEffect(() => (isEmpty ? undefined : afterPaint(() => setAround(OVERSCAN))), [isEmpty]);
   useLayoutEffect(() => {
     const element = viewport.current;
     if (element === null) return;
     // In steps of a few rows: between them nothing has to be rendered.
-    const scrolled = (): void => setTop(Math.floor(element.scrollTop / ROW_HEIGHT / 4) * 4);
+    const scrolled = (): void => setTop(Math.floor(element.scrollTop / ROW_HEIGHT / SCROLL_STEP) * SCROLL_STEP);
     scrolled();
     element.addEventListener("scroll", scrolled, { passive: true });
     return () => element.removeEventListener("scroll", scrolled);
   }, []);
-  const first = Math.max(0, Math.min(top, count) - OVERSCAN);
+  const first = Math.max(0, Math.min(top, count) - around);
   // Not measured yet: what would be rendered now would be rendered again at once.
   if (height === 0) return { first: 0, last: 0 };
-  const last = Math.min(count, top + Math.ceil(height / ROW_HEIGHT) + 4 + OVERSCAN);
+  const step = top === 0 && around === 0 ? 0 : SCROLL_STEP;
+  const last = Math.min(count, top + Math.ceil(height / ROW_HEIGHT) + step + around);
   return { first, last };
 }
 
