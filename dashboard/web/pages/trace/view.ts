@@ -352,7 +352,6 @@ export function createTraceView(traceId: string): TraceView {
     stop = new AbortController();
     isLoading = false;
     void reload();
-    let isFirstStream = true;
     const unfollow = followServer(
       {},
       {
@@ -363,11 +362,7 @@ export function createTraceView(traceId: string): TraceView {
           }
         },
         cleared: () => void reload(),
-        // Something may have been missed while there was no stream.
-        opened: () => {
-          if (!isFirstStream) void reload();
-          isFirstStream = false;
-        },
+        missed: () => void reload(),
       },
     );
     return () => {
