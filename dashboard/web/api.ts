@@ -77,7 +77,9 @@ export const api = {
   clear: (): Promise<void> => change("DELETE", "/api/traces"),
 
   /** Tells what happens from now on until the returned function is called. When the server goes away it is tried again
-   *  after half a second, then ever more rarely, at most every 10 seconds, and at once when the window is looked at. */
+   *  after half a second, then ever more rarely, at most every 10 seconds, and at once when the window is looked at. A tab that
+   *  nobody sees asks nothing: a browser has six connections for all the tabs of a server, and six of them would leave none.
+   *  When it is looked at again, `open` says that something may have been missed. */
   live: (filter: TraceFilter, handlers: LiveHandlers): (() => void) => {
     const address = withQuery("/api/live", formatFilter(filter));
     let source: EventSource | undefined;
@@ -106,16 +108,22 @@ export const api = {
         handlers.connection?.("lost", Date.now() + waitMillis);
       });
     };
-    const lookAgain = (): void => {
-      if (timer !== undefined && document.visibilityState === "visible") connect();
+    const disconnect = (): void => {
+      clearTimeout(timer);
+      timer = undefined;
+      source?.close();
+      source = undefined;
+    };
+    const followVisibility = (): void => {
+      if (document.visibilityState === "hidden") disconnect();
+      else if (source === undefined || timer !== undefined) connect();
     };
     handlers.connection?.("connecting");
-    connect();
-    document.addEventListener("visibilitychange", lookAgain);
+    followVisibility();
+    document.addEventListener("visibilitychange", followVisibility);
     return () => {
-      clearTimeout(timer);
-      source?.close();
-      document.removeEventListener("visibilitychange", lookAgain);
+      disconnect();
+      document.removeEventListener("visibilitychange", followVisibility);
     };
   },
 };

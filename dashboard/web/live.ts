@@ -18,11 +18,16 @@ export const connection: ReadonlySignal<Connection> = currentConnection;
 /** What the server last said of itself; undefined until it did. */
 export const serverStatus: ReadonlySignal<Status | undefined> = currentStatus;
 
-/** Follows the server for the whole page: one stream carries the list's traces, the status and the state of the connection. */
-export function follow(
-  filter: TraceFilter,
-  handlers: Required<Pick<LiveHandlers, "traces" | "cleared">> & { opened(): void },
-): () => void {
+export interface Follower extends Required<Pick<LiveHandlers, "traces" | "cleared">> {
+  /** There was no stream for a while, and something may have happened meanwhile. */
+  missed(): void;
+}
+
+/** Follows the server for the whole page: one stream carries traces, the status and the state of the connection. Whoever follows
+ *  asks for what there is at once; what comes after that is told. */
+export function follow(filter: TraceFilter, handlers: Follower): () => void {
+  // Nothing is told to a tab that is not seen.
+  let mayHaveMissed = document.visibilityState === "hidden";
   return api.live(filter, {
     traces: (traces) => handlers.traces(traces),
     cleared: () => handlers.cleared(),
@@ -31,7 +36,10 @@ export function follow(
       // Changing the filter opens the stream anew, which is nothing to tell.
       if (state === "connecting" && currentConnection.peek().state === "open") return;
       currentConnection.value = nextAttemptAt === undefined ? { state } : { state, nextAttemptAt };
-      if (state === "open") handlers.opened();
+      if (state === "lost") mayHaveMissed = true;
+      if (state !== "open") return;
+      if (mayHaveMissed) handlers.missed();
+      mayHaveMissed = true;
     },
   });
 }

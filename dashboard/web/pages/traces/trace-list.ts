@@ -4,7 +4,7 @@ import type { TraceSummary } from "../../../src/model/trace.ts";
 import { api } from "../../api.ts";
 import { follow } from "../../live.ts";
 import { toSearch } from "../../route.ts";
-import { listHref, navigate, setParams } from "../../router.ts";
+import { listHref, navigate, route, setParams } from "../../router.ts";
 import { durationScale, mergeTraces, sortArrivals } from "./merge-traces.ts";
 
 /** Traces asked for at once: first few screens, then more, as whoever scrolls on wants many. */
@@ -95,40 +95,46 @@ export function setGrouped(grouped: boolean): void {
   setParams({ group: grouped ? "1" : null });
 }
 
-/** Starts to load and follow what the list's address asks for; called once. */
+/** Starts to load and follow what the list's address asks for; called once. Where a trace is shown it waits: the trace has a
+ *  stream of its own, and is to be there first. */
 export function startTraceList(): void {
   let stop: (() => void) | undefined;
   let shown: string | undefined;
+  const isWaiting = computed(() => route.value.page === "trace");
   effect(() => {
     const query = filterQuery.value;
-    if (query === shown) return;
+    if (isWaiting.value) {
+      stop?.();
+      stop = undefined;
+      return;
+    }
+    if (query === shown && stop !== undefined) return;
+    const isResumed = query === shown;
     shown = query;
     untracked(() => {
       stop?.();
-      batch(() => {
-        setRows([]);
-        waitingSignal.value = new Map();
-        phaseSignal.value = "loading";
-        activeId.value = undefined;
-      });
-      leftAt.scrollTop = 0;
-      isReading = false;
-      let isFirst = true;
+      if (!isResumed) forget();
       // Followed first and asked after, so that nothing falls between the two.
-      stop = follow(parsed.peek().filter, {
-        traces: arrive,
-        cleared: () => void reload(),
-        opened: () => {
-          if (!isFirst || phaseSignal.peek() === "failed") catchUp();
-          isFirst = false;
-        },
-      });
-      void reload();
+      stop = follow(parsed.peek().filter, { traces: arrive, cleared: () => void reload(), missed: catchUp });
+      if (isResumed) catchUp();
+      else void reload();
     });
   });
   effect(() => {
     if (isGrouped.value && hasMore.value && rows.value.length < GROUPED_ROWS) untracked(() => void loadMore());
   });
+}
+
+/** What is listed was asked for otherwise. */
+function forget(): void {
+  batch(() => {
+    setRows([]);
+    waitingSignal.value = new Map();
+    phaseSignal.value = "loading";
+    activeId.value = undefined;
+  });
+  leftAt.scrollTop = 0;
+  isReading = false;
 }
 
 /** Asks for the first page again. */
@@ -185,7 +191,7 @@ export async function loadMore(): Promise<void> {
   }
 }
 
-/** After the server was away: what came meanwhile was not told. */
+/** After a time without a stream: what came meanwhile was not told. */
 function catchUp(): void {
   if (rowsSignal.peek().length === 0 || (!isReading && !pausedSignal.peek())) void reload();
   else missedSome = true;
