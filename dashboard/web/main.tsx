@@ -5,6 +5,7 @@ import { ImportDrop } from "./components/import-drop.tsx";
 import { ShortcutsDialog } from "./components/shortcuts-dialog.tsx";
 import { EmptyState } from "./components/states.tsx";
 import { Toasts } from "./components/toast.tsx";
+import { showDirectionControls } from "./direction-controls.ts";
 import { startKeyboard } from "./keyboard.tsx";
 import { ServicesPage } from "./pages/services/services-page.tsx";
 import { TracePage } from "./pages/trace/trace-page.tsx";
@@ -53,6 +54,7 @@ function NoSuchPage(): JSX.Element {
   );
 }
 
+showDirectionControls();
 startRouter();
 startKeyboard();
 startTraceList();

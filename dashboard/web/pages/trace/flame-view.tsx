@@ -2,6 +2,7 @@ import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { flameGraph, type FlameGraph, type Frame } from "../../../src/analysis/flame.ts";
 import { shortDetail } from "../../../src/analysis/short-detail.ts";
+import { withVisibleControls } from "../../direction-controls.ts";
 import { ServiceName } from "../../components/service-name.tsx";
 import { formatCount, formatDuration } from "../../format.ts";
 import { serviceColourName } from "../../service-colour.ts";
@@ -242,7 +243,8 @@ function draw(canvas: HTMLCanvasElement, { graph, labels, model, window, width, 
     context.fillRect(from, y, Math.max(to - from - 1, 0.5), FRAME_HEIGHT - 1);
     const room = Math.floor((to - from - TEXT_MARGIN * 2) / characterWidth);
     if (room >= 3) {
-      const label = `${frame.errorCount > 0 ? "✕ " : ""}${labels[index]}${frame.count > 1 ? ` ×${frame.count}` : ""}`;
+      const text = `${frame.errorCount > 0 ? "✕ " : ""}${labels[index]}${frame.count > 1 ? ` ×${frame.count}` : ""}`;
+      const label = withVisibleControls(text);
       context.globalAlpha = 1;
       context.fillStyle = isDim ? muted : onService;
       context.fillText(
