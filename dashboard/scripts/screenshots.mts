@@ -20,7 +20,7 @@ const insert = spans.name.findIndex((name) => strings[name] === "INSERT urls");
 const pictures = [
   ["traces", "light", "/"],
   ["trace", "dark", `/trace/${traceId}`],
-  ["span", "light", `/trace/${traceId}?span=${spans.spanId[insert]}`],
+  ["span", "light", `/trace/${traceId}?span=${spans.ids[spans.spanId[insert] ?? -1]}`],
   ["services", "dark", "/services"],
 ] as const;
 const browser = await launchBrowser();

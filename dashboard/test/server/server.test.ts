@@ -31,6 +31,14 @@ async function start(options: Partial<ServerOptions> = {}): Promise<number> {
   return Number(new URL(server.urls[0] as string).port);
 }
 
+test("answers are ASCII, and mean what they say", async () => {
+  const saved = { name: "café → 🙂", query: "q=naïve" };
+  await store.putSavedFilter(saved);
+  const { body, json } = await send(await start(), "/api/saved-filters");
+  expect(body.every((byte) => byte < 0x80)).toBe(true);
+  expect(json).toEqual([saved]);
+});
+
 describe("the page", () => {
   test("is one document at each of its addresses", async () => {
     const port = await start();
