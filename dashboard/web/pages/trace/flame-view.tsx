@@ -243,8 +243,8 @@ function draw(canvas: HTMLCanvasElement, { graph, labels, model, window, width, 
     context.fillRect(from, y, Math.max(to - from - 1, 0.5), FRAME_HEIGHT - 1);
     const room = Math.floor((to - from - TEXT_MARGIN * 2) / characterWidth);
     if (room >= 3) {
-      const text = `${frame.errorCount > 0 ? "✕ " : ""}${labels[index]}${frame.count > 1 ? ` ×${frame.count}` : ""}`;
-      const label = withVisibleControls(text);
+      const written = `${frame.errorCount > 0 ? "✕ " : ""}${labels[index]}${frame.count > 1 ? ` ×${frame.count}` : ""}`;
+      const label = withVisibleControls(written);
       context.globalAlpha = 1;
       context.fillStyle = isDim ? muted : onService;
       context.fillText(
