@@ -147,6 +147,7 @@ function print(): void {
         `${page.spans.toLocaleString("en")} spans`,
         {
           "first paint ms": round(page.firstPaintMillis),
+          "of it CPU": round(page.firstPaintCpuMillis),
           "scroll frame ms": round(page.scrollFrameMedianMillis),
           p95: round(page.scrollFrameP95Millis),
         },
