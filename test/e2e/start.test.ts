@@ -50,6 +50,24 @@ console.log(JSON.stringify({
   });
 });
 
+test("leaves no entry in the async context that the application starts in, for every request would copy it", async () => {
+  const { stdout } = await runApp({
+    type: "cjs",
+    preload: "require",
+    nodeArgs: ["--expose-internals"],
+    env: collector(),
+    code: `
+let frame;
+try {
+  frame = require("internal/async_context_frame").current();
+} catch (error) {
+  if (error.code !== "MODULE_NOT_FOUND") throw error; // Node 20 has none
+}
+console.log(frame === undefined);`,
+  });
+  expect(stdout).toBe("true\n");
+});
+
 describe("started twice", () => {
   test("by --import and --require of one file: once, silently", async () => {
     const { stderr, code } = await runApp({
