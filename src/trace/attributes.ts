@@ -37,6 +37,7 @@ export class AttributeBlock {
 
 /** True for what the specification lets an attribute be: a primitive, or an array of one primitive type with null holes. */
 export function isAttributeValue(value: unknown): value is AttributeValue {
+  if (isPrimitiveType(typeof value)) return true;
   if (Array.isArray(value)) {
     let type: string | undefined;
     for (const item of value) {
@@ -46,7 +47,7 @@ export function isAttributeValue(value: unknown): value is AttributeValue {
     }
     return type === undefined || isPrimitiveType(type);
   }
-  return isPrimitiveType(typeof value);
+  return false;
 }
 
 function isPrimitiveType(type: string): boolean {

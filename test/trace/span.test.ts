@@ -61,6 +61,15 @@ describe("a span", () => {
     expect(span.attributes).toEqual({ a: 3, b: 2, c: 5 });
   });
 
+  test("takes the own attributes of an object, at first and later, and replaces those it has", () => {
+    const attributes = Object.assign(Object.create({ inherited: "no" }), { a: 1, b: "x", c: undefined, "": 1 });
+    const span = startRoot();
+    span.setAttributes(attributes);
+    span.setAttributes({ b: "secret", c: null as never, d: 2 });
+    span.attribute("a", 3);
+    expect(span.attributes).toEqual({ a: 1, b: "REDACTED", d: 2 });
+  });
+
   test("keeps the last attribute within the limit and drops and counts the first beyond it", () => {
     const span = startRoot();
     span.attributeBlock(new AttributeBlock({ a: 1, b: 2, c: 3 }));
