@@ -20,21 +20,39 @@ interface FastBuffer extends Buffer {
   utf8Write(text: string, offset: number, length: number): number;
 }
 
+/** Longer strings may be slices, which keep in memory what they were cut from (V8, from 13 characters). */
+const MAX_KNOWN_CHARS = 12;
+
 /** An attribute's key as `KeyValue.key` (tag, length, bytes), in words: four bytes a store, where `set` is a call into the runtime. */
-interface EncodedKey {
+class EncodedKey {
   readonly key: string;
   readonly byteLength: number;
   readonly words: Int32Array;
+  /** The last short value a span had under this key: many keys never have another. */
+  value: AttributeValue | undefined = undefined;
+  /** Once it has come twice in a row: the whole attribute. */
+  repeated: Int32Array | undefined = undefined;
+  /** In bytes; 0 while it has not. */
+  repeatedLength: number = 0;
+
+  constructor(key: string, byteLength: number, words: Int32Array) {
+    this.key = key;
+    this.byteLength = byteLength;
+    this.words = words;
+  }
 }
 
 /** Direct-mapped: what falls on the same slot replaces it, so keys that an application makes up cost no memory. A `Map` takes ten times as long. */
 const KEY_SLOTS = 1024;
-const NO_KEY: EncodedKey = { key: "", byteLength: 2, words: Int32Array.of(0x0a000000) };
+const NO_KEY: EncodedKey = new EncodedKey("", 2, Int32Array.of(0x0a000000));
 const keySlots: EncodedKey[] = Array.from({ length: KEY_SLOTS }, () => NO_KEY);
 
 /** Spans of one trace share the trace state, so it is made a string once a trace rather than once a span. */
 let lastTraceState: ApiTraceState | undefined;
 let lastTraceStateText = "";
+
+/** The tag of `Span.attributes`. */
+const SPAN_ATTRIBUTE = 0x4a;
 
 /** Below this many characters a loop in JavaScript is faster than calling the runtime's UTF-8 writer. */
 const SHORT_STRING = 9;
@@ -80,7 +98,7 @@ function appendSpan(chunk: Chunk, span: Span): void {
     if (block1 !== undefined) at = writeBlock(chunk, at, block1);
     if (block2 !== undefined) at = writeBlock(chunk, at, block2);
   }
-  if (entries !== undefined) at = writeAttributes(chunk, at, 0x4a, entries);
+  if (entries !== undefined) at = writeAttributes(chunk, at, SPAN_ATTRIBUTE, entries);
   if (span.traceState !== undefined) at = writeString(chunk, at, 0x1a, serialize(span.traceState));
   if (span.droppedAttributesCount !== 0) at = writeCount(chunk, at, 0x50, span.droppedAttributesCount);
   if (eventList !== undefined) for (const event of eventList) at = writeEvent(chunk, at, event);
@@ -110,7 +128,13 @@ function encodeBlock(block: AttributeBlock): Uint8Array {
   const scratch = new Chunk(1024);
   let at = 0;
   for (let index = 0; index < block.keys.length; index++) {
-    at = writeAttribute(scratch, at, 0x4a, block.keys[index] as string, block.values[index] as AttributeValue);
+    at = writeAttribute(
+      scratch,
+      at,
+      SPAN_ATTRIBUTE,
+      block.keys[index] as string,
+      block.values[index] as AttributeValue,
+    );
   }
   return Uint8Array.prototype.slice.call(scratch.bytes, 0, at);
 }
@@ -185,9 +209,35 @@ function writeAttribute(chunk: Chunk, at: number, tag: number, key: string, valu
     (KEY_SLOTS - 1);
   let encodedKey = keySlots[slot] as EncodedKey;
   if (encodedKey.key !== key) encodedKey = keySlots[slot] = toEncodedKey(key);
-  return typeof value === "string"
+  const isString = typeof value === "string";
+  const isKnown = value === encodedKey.value && tag === SPAN_ATTRIBUTE;
+  if (isKnown && encodedKey.repeatedLength !== 0) return writeRepeated(chunk, at, encodedKey);
+  const end = isString
     ? writeStringAttribute(chunk, at, tag, encodedKey, value)
     : writeOtherAttribute(chunk, at, tag, encodedKey, value);
+  if (isKnown) keepBytes(chunk, at, end, encodedKey);
+  else if (isString ? value.length <= MAX_KNOWN_CHARS : typeof value !== "object") {
+    encodedKey.value = value;
+    encodedKey.repeatedLength = 0;
+  }
+  return end;
+}
+
+function writeRepeated(chunk: Chunk, at: number, { repeated, repeatedLength }: EncodedKey): number {
+  // Up to three bytes too many, which what follows overwrites.
+  chunk.reserve(at, repeatedLength + 3);
+  const { view } = chunk;
+  for (let offset = 0; offset < repeatedLength; offset += 4) {
+    view.setInt32(at + offset, (repeated as Int32Array)[offset >> 2] as number);
+  }
+  return at + repeatedLength;
+}
+
+function keepBytes(chunk: Chunk, start: number, end: number, key: EncodedKey): void {
+  const words = (key.repeated ??= new Int32Array((key.byteLength + MAX_KNOWN_CHARS * 3 + 32) >> 2));
+  chunk.reserve(end, 3);
+  for (let at = start; at < end; at += 4) words[(at - start) >> 2] = chunk.view.getInt32(at);
+  key.repeatedLength = end - start;
 }
 
 function toEncodedKey(key: string): EncodedKey {
@@ -195,7 +245,7 @@ function toEncodedKey(key: string): EncodedKey {
   const byteLength = writeString(scratch, 0, 0x0a, key);
   const words = new Int32Array((byteLength + 3) >> 2);
   for (let index = 0; index < words.length; index++) words[index] = scratch.view.getInt32(index * 4);
-  return { key, byteLength, words };
+  return new EncodedKey(key, byteLength, words);
 }
 
 /** Writes up to three bytes too many, which the value then overwrites. */

@@ -177,6 +177,23 @@ describe.each(Object.entries(encodings))("%s", (_name, encoded) => {
     }
   });
 
+  test("a value that comes again and again is itself each time, and so is what comes after it", () => {
+    const values = ["1", 1, true, "€€€€€€€€€€€€", "", -1, 0.1, "1"] as const;
+    const spans = values.flatMap((same) =>
+      [1, 2, 3, 4].map((round) => {
+        const span = createSpan("repeated");
+        span.setAttribute("same", same);
+        span.setAttribute("round", round);
+        span.addEvent("event", { same });
+        span.end();
+        return span;
+      }),
+    );
+    expect(encoded(spans).map((span) => [span.attributes, span.events[0]?.attributes])).toEqual(
+      values.flatMap((same) => [1, 2, 3, 4].map((round) => [{ same, round }, { same }])),
+    );
+  });
+
   test.each([100, 16_000, 17_000, 2_090_000, 2_200_000])("a value of %i characters arrives whole", (length) => {
     for (const long of ["a".repeat(length), "€".repeat(length)]) {
       const span = createSpan("large");
