@@ -72,8 +72,9 @@ export class RequestHeaders {
   }
 }
 
-/** The two usual spellings are compared before one is made. */
+/** The two usual spellings are compared before one is made, and that only where the first letter fits: `connection` is as long as `user-agent`. */
 function isHeader(name: string, canonical: string, lower: string): boolean {
+  if ((name.charCodeAt(0) | 32) !== lower.charCodeAt(0)) return false;
   return name === canonical || name === lower || name.toLowerCase() === lower;
 }
 

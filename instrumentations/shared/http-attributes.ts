@@ -24,6 +24,8 @@ export class HeaderSelection {
   private readonly places = new Map<string, number>();
   /** Bit n: a listed name has n characters. */
   private readonly lengths: number;
+  /** The same for one that begins with this letter of the alphabet, or with this letter's neighbours beyond it. */
+  private readonly lengthsByLetter: Int32Array = new Int32Array(32);
   /** By place: value → what is recorded of it; undefined where there may be too many values. */
   private readonly values: ReadonlyArray<Map<string, string[]> | undefined>;
   private valuesFrom: Capture | undefined = undefined;
@@ -37,6 +39,7 @@ export class HeaderSelection {
     this.keys = names.map((name) => this.prefix + name);
     this.listed = new Map(names.map((name, index) => [name, index]));
     this.lengths = names.reduce((lengths, name) => lengths | (1 << name.length), 0);
+    for (const name of names) this.lengthsByLetter[name.charCodeAt(0) & 31]! |= 1 << name.length;
     this.values = names.map((name) => (FEW_VALUES.has(name) ? new Map<string, string[]>() : undefined));
   }
 
@@ -59,7 +62,9 @@ export class HeaderSelection {
 
   /** The place of a header in the list, -1 when it is not recorded. */
   placeOf(name: string): number {
-    if (!this.mayList(name.length)) return -1;
+    // A map wants to know a name's hash, which those of requests have not got: 40 ns for `accept`, as long as `origin`.
+    const { length } = name;
+    if (length > 31 || (this.lengthsByLetter[name.charCodeAt(0) & 31]! & (1 << length)) === 0) return -1;
     let place = this.places.get(name);
     if (place === undefined) {
       place = this.listed.get(name.toLowerCase()) ?? -1;
