@@ -39,7 +39,7 @@ import {
 import { EVENT_STREAM_MILLIS, isEventStream, watch } from "../shared/http-watch.ts";
 import { recordTarget } from "../shared/request-target.ts";
 import { type ServerConnection, serverConnections } from "../shared/server-connections.ts";
-import { findServerRequest, type ServerRequest } from "../shared/server-request.ts";
+import { countOnConnections, findServerRequest, type ServerRequest } from "../shared/server-request.ts";
 import { ConnectionAttributes, RequestHeaders } from "./connection.ts";
 import { Endpoints } from "./endpoints.ts";
 import { lengthsOfContextHeaders, mayCarryContext, rawHeadersGetter } from "./raw-headers.ts";
@@ -350,6 +350,7 @@ class Connection implements ServerConnection {
   add(request: RequestInProgress): void {
     request.next = this.first;
     this.first = request;
+    countOnConnections(1);
   }
 
   remove(request: RequestInProgress): void {
@@ -360,6 +361,7 @@ class Connection implements ServerConnection {
       if (before !== undefined) before.next = request.next;
     }
     request.next = undefined;
+    countOnConnections(-1);
   }
 
   close(): void {
