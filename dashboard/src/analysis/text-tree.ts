@@ -156,7 +156,7 @@ function toLine(
   }
   const failed = [handling, node].filter((span) => spans.statusCode[span] === FAILED);
   if (failed.length > 0) {
-    const [reason] = failed.flatMap((span) => plain(reasons?.get(spans.spanId[span]!) ?? "") || []);
+    const [reason] = failed.flatMap((span) => plain(reasons?.get(spans.ids[spans.spanId[span]!]!) ?? "") || []);
     details.push({ text: `✗ ${reason ?? "failed"}`, style: "red", ...(reason !== undefined && { long: true }) });
   }
   if (tree.repairs[node]! & REPAIR.missingParent && parent < 0)

@@ -203,7 +203,8 @@ async function printTree(traceId: string, source: Source): Promise<string | unde
 /** Why spans failed, of the first ones: a trace does not carry it, and each is asked for. */
 async function reasonsOf({ summary, spans }: TraceDetail, source: Source): Promise<Map<string, string>> {
   const failed = spans.spanId.filter((_, index) => spans.statusCode[index] === FAILED).slice(0, MOST_REASONS);
-  const reasons = failed.map(async (spanId): Promise<[string, string]> => {
+  const reasons = failed.map(async (index): Promise<[string, string]> => {
+    const spanId = spans.ids[index]!;
     const found = (await ask(`/api/traces/${summary.traceId}/spans/${spanId}`, source)) as SpanDetail | undefined;
     return [spanId, found?.span.status.message || found?.stacks[0]?.message || ""];
   });
