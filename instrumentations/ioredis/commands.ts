@@ -190,7 +190,22 @@ function start(shared: Shared, redis: Redis, command: Command, description: Redi
   command[kCall] = call;
   if (role === "receive") settleReceive(call, command);
   else if (description.isStoredProcedure) settleScript(shared, call, command);
-  else settleByMethods(call, command, "resolve", "reject");
+  else settle(call, command);
+}
+
+/** As `settleByMethods`, for what every command passes. */
+function settle(call: OperationCall, command: Command): void {
+  const { resolve, reject } = command;
+  command.resolve = (reply) => {
+    const answer = resolve.call(command, reply);
+    call.succeed(reply);
+    return answer;
+  };
+  command.reject = (error) => {
+    const answer = reject.call(command, error);
+    call.fail(error);
+    return answer;
+  };
 }
 
 /** Before anything else looks at the reply. */
@@ -256,7 +271,7 @@ function continueScript(unknownScripts: UnknownScript[], command: Command): bool
   if (unknown === undefined) return false;
   unknown.call.endMillis = undefined;
   command[kCall] = unknown.call;
-  settleByMethods(unknown.call, command, "resolve", "reject");
+  settle(unknown.call, command);
   return true;
 }
 
@@ -317,7 +332,6 @@ const commandOperation: Operation<unknown, RedisCommand> = {
   start(span, call, capture) {
     const { state: command, self, args } = call;
     span.name = command.name;
-    span.attributeBlock(command.block);
     span.attributeBlock(connectionOf(self).database);
     const procedure = command.isStoredProcedure ? scriptName(self, args[0]) : undefined;
     call.state = describeCall(span, command, args, capture, procedure);

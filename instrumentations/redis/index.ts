@@ -453,7 +453,6 @@ function commandOperation(links: Links): Operation<unknown, RedisCommand> {
     start(span, call, capture) {
       const { state: command, self, args } = call;
       span.name = command.name;
-      span.attributeBlock(command.block);
       span.attributeBlock(links.connectionOf(self).database);
       const procedure = command.isStoredProcedure ? scriptName(links.get(self), args[0]) : undefined;
       call.state = describeCall(span, command, args, capture, procedure);

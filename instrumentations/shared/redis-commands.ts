@@ -1,4 +1,4 @@
-import type { Capture } from "../../src/capture/capture.ts";
+import type { CacheKey, Capture } from "../../src/capture/capture.ts";
 import type { OperationSpan } from "../../src/instrumentation/operation.ts";
 import {
   CACHE_HIT,
@@ -75,6 +75,10 @@ export interface RedisCommand {
   readonly isSetUp: boolean;
   /** Runs a script or function its first argument names. */
   readonly isStoredProcedure: boolean;
+  /** Says the same whenever it is called with the same key and nothing else. */
+  readonly isLookup: boolean;
+  /** `block` and the text of such a call, where keys are not shown. */
+  readonly keylessBlock: AttributeBlock;
   /** True in the twin of a command for calls whose key names a secret: their values are not shown. */
   readonly hidesValues: boolean;
   readonly hidden: RedisCommand;
@@ -207,9 +211,12 @@ function describe(name: string): RedisCommand {
   const pattern = patterns.get(name) ?? "|v";
   const [lead = "", rest = "", last = ""] = pattern.split("|");
   const use = CACHE_USES[name];
+  const operation = { [DB_OPERATION_NAME]: name, [CACHE_OPERATION]: use?.[0] };
   const command = {
     name,
-    block: new AttributeBlock({ [DB_OPERATION_NAME]: name, [CACHE_OPERATION]: use?.[0] }),
+    block: new AttributeBlock(operation),
+    isLookup: lead === "k" && use?.[0] !== "set" && (use?.[2] ?? "none") === "none",
+    keylessBlock: new AttributeBlock({ ...operation, [DB_QUERY_TEXT]: `${name} ?` }),
     lead,
     rest,
     last,
@@ -224,11 +231,56 @@ function describe(name: string): RedisCommand {
   return { ...command, hidden };
 }
 
+/** What a key was last used for, and how that was told. */
+interface KeyUse {
+  readonly command: RedisCommand;
+  /** For `describeReply`. */
+  readonly described: RedisCommand;
+  /** All that such a call says. Not before the second one: many keys are used once. */
+  block: AttributeBlock | undefined;
+}
+
 /**
- * What a call says: text, keys, time to live and the value it writes. `procedure`: the name the application gave a script.
- * Gives the command for `describeReply`: the twin that hides values where the key names a secret.
+ * What a call says: operation, text, keys, time to live and the value it writes. `procedure`: the name the application gave a
+ * script. Gives the command for `describeReply`: the twin that hides values where the key names a secret.
  */
 export function describeCall(
+  span: OperationSpan,
+  command: RedisCommand,
+  args: readonly RedisText[],
+  capture: Capture,
+  procedure?: string,
+): RedisCommand {
+  if (!command.isLookup || args.length !== 1) {
+    span.attributeBlock(command.block);
+    return describeArguments(span, command, args, capture, procedure);
+  }
+  if (!capture.cacheKeys && !capture.cacheValues) {
+    span.attributeBlock(command.keylessBlock);
+    return command;
+  }
+  const key = capture.cacheKey(shown(args[0] as RedisText));
+  const use = key.note as KeyUse | undefined;
+  if (use?.command === command) {
+    span.attributeBlock((use.block ??= capture.cacheKeys ? lookupBlock(command, key) : command.keylessBlock));
+    return use.described;
+  }
+  span.attributeBlock(command.block);
+  const described = describeArguments(span, command, args, capture);
+  key.note = { command, described, block: undefined } satisfies KeyUse;
+  return described;
+}
+
+function lookupBlock({ name, cache }: RedisCommand, { text }: CacheKey): AttributeBlock {
+  return new AttributeBlock({
+    [DB_OPERATION_NAME]: name,
+    [CACHE_OPERATION]: cache?.operation,
+    [DB_QUERY_TEXT]: `${name} ${text}`,
+    [CACHE_KEY]: cache === undefined ? undefined : [text],
+  });
+}
+
+function describeArguments(
   span: OperationSpan,
   command: RedisCommand,
   args: readonly RedisText[],
@@ -268,9 +320,12 @@ export function describeReply(
   if (cache.operation === "get") describeRead(span, command, args, reply, capture);
 }
 
+const HIT = new AttributeBlock({ [CACHE_HIT]: true });
+const MISS = new AttributeBlock({ [CACHE_HIT]: false });
+
 /** `cache.hit` is true when nothing was missing; more than one item also has its counts. */
 export function addHits(span: OperationSpan, hits: number, wanted: number): void {
-  span.attribute(CACHE_HIT, hits >= wanted);
+  span.attributeBlock(hits >= wanted ? HIT : MISS);
   if (wanted === 1) return;
   span.attribute(TRACEKIT_CACHE_HITS, hits);
   span.attribute(TRACEKIT_CACHE_MISSES, wanted - hits);

@@ -43,6 +43,14 @@ const MAX_ATTRIBUTES = 512;
 /** A longer string may be a slice, which keeps what it was cut from in memory (V8, from 13 characters). */
 const MAX_LAST_VALUE_CHARS = 12;
 
+/** A key that caches are asked for. */
+export interface CacheKey {
+  /** The key, redacted. */
+  readonly text: string;
+  /** What whoever asks wants to find again with the same key; forgotten with it. */
+  note: unknown;
+}
+
 /**
  * Decides what of a value may leave the process, and how much of it. Every method returns text within the budget
  * in which each secret is replaced by the word REDACTED; none throws, and none changes what it is given.
@@ -60,7 +68,7 @@ export class Capture {
 
   readonly #names: SensitiveNames;
   readonly #redactor: Redactor;
-  readonly #keys = new BoundedMap<string>(MAX_REMEMBERED_KEYS);
+  readonly #keys = new BoundedMap<CacheKey>(MAX_REMEMBERED_KEYS);
   /** By attribute name, its last short value: many attributes never have another. */
   readonly #attributes = new Map<string, { readonly isSensitive: boolean; value: string; clean: string }>();
   readonly #statements = new Map<SqlDialect, BoundedMap<SqlStatement>>();
@@ -167,13 +175,20 @@ export class Capture {
     if (typeof bytes === "string") return this.#bounded(bytes, false, budget);
     const length = budget + LOOK_AHEAD_CHARS;
     const text = decodeUnknown(bytes, length);
-    return text === undefined ? `<Buffer ${bytes.length} bytes>` : this.#bounded(text, bytes.length > length, budget);
+    if (text === undefined) return `<Buffer ${bytes.length} bytes>`;
+    // As many characters as bytes: ASCII, which the redactor need not take apart again.
+    if (text.length === bytes.length) return cutToBytes(this.#redactor.redact(text, bytes), budget, false);
+    return this.#bounded(text, bytes.length > length, budget);
   }
 
-  /** A cache key: `session:REDACTED`. Remembered: caches are asked for the same keys again and again. */
+  /** A cache key: `session:REDACTED`. */
   key(key: string): string {
-    const known = this.#keys.get(key);
-    return known === undefined ? this.#redactKey(key) : known;
+    return this.cacheKey(key).text;
+  }
+
+  /** The same. Remembered, unless it is long: caches are asked for the same keys again and again. */
+  cacheKey(key: string): CacheKey {
+    return this.#keys.get(key) ?? this.#redactKey(key);
   }
 
   /** The message or stack of an error: `Key (password)=(REDACTED) already exists`. */
@@ -203,15 +218,15 @@ export class Capture {
     return statements;
   }
 
-  #redactKey(key: string): string {
+  #redactKey(key: string): CacheKey {
     const [head, isCut] = this.#head(key);
     const text = cutToBytes(redactKey(head, this.#names, this.#redactor), this.maxBytes, isCut);
-    if (key.length <= MAX_REMEMBERED_KEY_CHARS) {
-      // A key may be a slice of a request's body: a copy keeps the memory from holding on to that.
-      const copy = Buffer.from(key, "utf16le").toString("utf16le");
-      this.#keys.set(copy, text === key ? copy : text);
-    }
-    return text;
+    if (key.length > MAX_REMEMBERED_KEY_CHARS) return { text, note: undefined };
+    // A key may be a slice of a request's body: a copy keeps the memory from holding on to that.
+    const copy = Buffer.from(key, "utf16le").toString("utf16le");
+    const remembered: CacheKey = { text: text === key ? copy : text, note: undefined };
+    this.#keys.set(copy, remembered);
+    return remembered;
   }
 
   #object(value: object): string {

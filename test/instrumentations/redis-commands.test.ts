@@ -1,34 +1,42 @@
 import { describe, expect, test } from "vitest";
-import type { Capture } from "../../src/capture/capture.ts";
+import { Capture, type CaptureKind } from "../../src/capture/capture.ts";
 import type { OperationSpan } from "../../src/instrumentation/operation.ts";
+import type { AttributeBlock } from "../../src/trace/attributes.ts";
 import { describeCall, describeReply, redisCommand } from "../../instrumentations/shared/redis-commands.ts";
 
 /* What the Redis of the other tests does not have: RedisJSON is a module, and Debian's server comes without modules. */
 
-const capture = {
-  cacheKeys: true,
-  cacheValues: true,
-  key: (key: string) => key,
-  text: (text: string) => text,
-  payload: (value: string) => value,
-  isSensitiveName: () => false,
-} as unknown as Capture;
+const capture = createCapture(["cache-keys", "cache-values"]);
 
-function attributesOf(name: string, args: string[], reply: unknown): Record<string, unknown> {
+function createCapture(kinds: readonly CaptureKind[]): Capture {
+  return new Capture({ kinds: new Set(kinds), maxBytes: 4096, redactNames: [], redactPatterns: [] });
+}
+
+function attributesOf(
+  name: string,
+  args: Array<string | Buffer>,
+  reply: unknown,
+  captured: Capture = capture,
+): Record<string, unknown> {
   const attributes: Record<string, unknown> = {};
   const span = {
     attribute(key: string, value: unknown): void {
       attributes[key] = value;
     },
+    attributeBlock({ keys, values }: AttributeBlock): void {
+      keys.forEach((key, index) => (attributes[key] = values[index]));
+    },
   } as unknown as OperationSpan;
-  const command = describeCall(span, redisCommand(name), args, capture);
-  describeReply(span, command, args, reply, capture);
+  const command = describeCall(span, redisCommand(name), args, captured);
+  describeReply(span, command, args, reply, captured);
   return attributes;
 }
 
 describe("JSON commands", () => {
   test("JSON.GET is a hit when there is a document, at whatever path", () => {
     expect(attributesOf("JSON.GET", ["doc", "$.a"], "[1]")).toEqual({
+      "db.operation.name": "JSON.GET",
+      "cache.operation": "get",
       "db.query.text": "JSON.GET doc $.a",
       "cache.key": ["doc"],
       "cache.hit": true,
@@ -40,6 +48,8 @@ describe("JSON commands", () => {
 
   test("JSON.SET is a write of its value", () => {
     expect(attributesOf("JSON.SET", ["doc", "$", '{"a":1}', "NX"], "OK")).toEqual({
+      "db.operation.name": "JSON.SET",
+      "cache.operation": "set",
       "db.query.text": "JSON.SET doc $ ? NX",
       "cache.key": ["doc"],
       "cache.item_size": 7,
@@ -55,5 +65,50 @@ describe("JSON commands", () => {
       "tracekit.cache.hits": 1,
       "tracekit.cache.misses": 1,
     });
+  });
+});
+
+describe("a call with nothing but a key", () => {
+  const get = (key: string | Buffer, reply: unknown, captured?: Capture): Record<string, unknown> =>
+    attributesOf("get", [key], reply, captured);
+
+  test("says the same the first time, the second and the third", () => {
+    const expected = {
+      "db.operation.name": "GET",
+      "cache.operation": "get",
+      "db.query.text": "GET user:42",
+      "cache.key": ["user:42"],
+      "cache.hit": true,
+      "cache.item_size": 3,
+      "tracekit.cache.value": "Ada",
+    };
+    for (let time = 1; time <= 3; time++) expect(get("user:42", "Ada")).toEqual(expected);
+    expect(get(Buffer.from("user:42"), Buffer.from("Ada"))).toEqual(expected);
+  });
+
+  test("hides the value of a secret every time", () => {
+    for (let time = 1; time <= 3; time++) {
+      expect(get("user:42:password", "hunter2")["tracekit.cache.value"]).toBe("REDACTED");
+      expect(JSON.stringify(get("session:4f0c9a7be1d24c6f8a3b", "payload"))).not.toMatch(/4f0c|payload/);
+    }
+  });
+
+  test("is told by its own command, whatever the key was used for before", () => {
+    for (let time = 1; time <= 3; time++) {
+      expect(get("visits", "42")).toMatchObject({ "db.query.text": "GET visits", "cache.key": ["visits"] });
+      const incremented = attributesOf("incr", ["visits"], 43);
+      expect(incremented).toEqual({ "db.operation.name": "INCR", "db.query.text": "INCR visits" });
+    }
+  });
+
+  test("does not show its key where keys are not captured", () => {
+    for (const kinds of [[], ["cache-values"]] as CaptureKind[][]) {
+      const without = createCapture(kinds);
+      for (let time = 1; time <= 3; time++) {
+        const shown = get("user:42:password", "hunter2", without);
+        expect(shown).toMatchObject({ "db.query.text": "GET ?", "cache.operation": "get", "cache.hit": true });
+        expect(JSON.stringify(shown)).not.toMatch(/user|password|hunter2/);
+      }
+    }
   });
 });
