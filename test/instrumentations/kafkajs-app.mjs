@@ -122,12 +122,27 @@ async function ownPublisher() {
     const topicMessages = [{ topic: topic("own"), messages: [{ value: "x" }] }, { topic: topic("own") }];
     note(describe(await failureOf(() => producer.sendBatch({ topicMessages }))));
   });
-  // The emulator has no transactions: what is left of them is how they fail.
-  await scenario("transaction", async (note) => {
-    const options = { transactionalId: "tx", idempotent: true, maxInFlightRequests: 1, retry: { retries: 1 } };
-    const transactional = kafka.producer(options);
-    for (const action of ["connect", "transaction"]) note((await failureOf(() => transactional[action]()))?.name);
-    note((await failureOf(() => producer.transaction()))?.message);
+  await scenario("transactions", async (note, where) => {
+    const ends = [];
+    const transactional = kafka.producer({ transactionalId: `${DESTINATION}_tx`, maxInFlightRequests: 1, retry });
+    await transactional.connect();
+    const committed = await transactional.transaction();
+    where();
+    const messages = [{ value: json("in a transaction"), partition: 0 }];
+    note(shape(await committed.send({ topic: topic("own"), messages })), Object.keys(messages[0]));
+    const topicMessages = [{ topic: topic("own"), messages: [{ value: json("in its batch"), partition: 0 }] }];
+    note(shape(await committed.sendBatch({ topicMessages })));
+    const offsets = [{ topic: topic("own"), partitions: [{ partition: 0, offset: "1" }] }];
+    ends.push(await committed.sendOffsets({ consumerGroupId: `${DESTINATION}_tx`, topics: offsets }));
+    ends.push(committed.isActive(), await committed.commit(), committed.isActive());
+    where();
+    note(describe(await failureOf(() => committed.send({ topic: topic("own"), messages }))));
+
+    const aborted = await transactional.transaction();
+    note(shape(await aborted.send({ topic: topic("aborted"), messages: [{ value: json("aborted"), partition: 0 }] })));
+    note(describe(await failureOf(() => transactional.transaction())));
+    ends.push(await aborted.abort(), aborted.isActive());
+    note(ends, Object.keys(aborted).sort(), describe(await failureOf(() => producer.transaction())));
     await transactional.disconnect();
   });
   await sleep(1500);

@@ -31,6 +31,5 @@ export const kafkajs: LibraryDescription = {
     "Brokers before 0.11 have no headers: context does not travel.",
     "The delivery attempt is what this consumer has counted; Kafka does not.",
     "Fetches, commits of offsets and the ends of transactions have no spans.",
-    "Transactions and rebalancing are not tested: the emulator has none of the first, and little of the second.",
   ],
 };

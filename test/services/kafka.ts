@@ -2,13 +2,15 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { aptLibraries, ensureAptRoot } from "./apt-root.ts";
+import { proxyController } from "./kafka-controller.ts";
 import { findProgram, makeScratchFolder, reachable } from "./service.ts";
 import type { Service, StartOptions } from "./service.ts";
 import { cleanEnvironment, removeTrackedFolder, spawnTracked } from "../support/started.ts";
 
 /**
  * An emulator of a Kafka broker, not Apache Kafka: librdkafka's mock cluster, a TCP server inside `kcat`. It keeps topics
- * (created on first use, four partitions each), consumer groups and offsets in memory.
+ * (created on first use, four partitions each), consumer groups, offsets and transactions in memory, the latter without
+ * hiding what was aborted.
  * `TRACEKIT_TEST_KAFKA_URL` ("kafka://host:port") if set, and then `stop` leaves it alone; the system's `kcat`; or Debian's,
  * downloaded once. Rejects, naming the command that installs it, when there is none.
  */
@@ -30,7 +32,9 @@ export async function startKafka(options: StartOptions = {}): Promise<Service> {
       stdio: ["pipe", "ignore", "pipe"],
     },
   );
+  let proxy: Awaited<ReturnType<typeof proxyController>> | undefined;
   const stop = async (): Promise<void> => {
+    proxy?.close();
     if (child.exitCode === null && child.signalCode === null && child.pid !== undefined) {
       const ended = once(child, "close");
       child.stdin?.destroy();
@@ -41,7 +45,8 @@ export async function startKafka(options: StartOptions = {}): Promise<Service> {
     removeTrackedFolder(scratchFolder);
   };
   try {
-    return { url: `kafka://${await addressOf(child)}`, stop };
+    proxy = await proxyController(await addressOf(child));
+    return { url: `kafka://${proxy.address}`, stop };
   } catch (error) {
     await stop();
     throw error;
