@@ -209,8 +209,8 @@ class Binder {
       this.#insertColumns = null;
       this.#insertDepth = this.#frames.length;
       this.#expectsColumns = true;
-    } else if (word === "SET" || word === "VALUES" || word === "SELECT" || word === "WITH")
-      this.#expectsColumns = false;
+    } else if (word === "SELECT" || word === "WITH" || word === "VALUES") this.#beginRows();
+    else if (word === "SET") this.#expectsColumns = false;
     if (ROW_COUNT_CLAUSES.has(word)) {
       this.#enter("expression", newTerm());
       this.#frame.term.isNamed = true;
@@ -230,6 +230,12 @@ class Binder {
       this.#enter("slots", newTerm());
       this.#frame.provesNothing = word === "FROM" || word === "JOIN" || word === "WITH";
     }
+  }
+
+  /** The rows of an INSERT begin. Without a list of its columns nobody knows what is in them, however it gets there. */
+  #beginRows(): void {
+    if (this.#expectsColumns) this.#mentionsSensitive = true;
+    this.#expectsColumns = false;
   }
 
   /** In the outermost part of an INSERT, where its columns and rows are. */
@@ -309,6 +315,7 @@ class Binder {
     const before = all[at - 1] ?? "";
     const next = all[at + 1] ?? "";
     if (next === "SELECT" || next === "WITH" || next === "VALUES") {
+      this.#beginRows();
       this.#frames.push(this.#newFrame("slots", newTerm(frame.term), frame.term));
     } else if (this.#isInInsert() && this.#isRow(at)) {
       const row = this.#newFrame("slots", frame.term, undefined, "row");
