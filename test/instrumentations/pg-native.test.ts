@@ -1,46 +1,20 @@
-import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { databaseContract } from "../contract/database.ts";
 import { childrenOf } from "../contract/scenarios.ts";
 import { expectDescribed } from "../libraries/description.ts";
 import description from "../libraries/pg.ts";
-import { findProgram } from "../services/service.ts";
-import { installLibraries } from "../support/library.ts";
-import { withLock } from "../support/lock.ts";
+import { cannotCompile, compileBindings } from "../support/compile.ts";
 
 const native = { pg: "8.23.1", "pg-native": "3.9.0" };
 const databaseUrl = (): string => process.env["TRACEKIT_TEST_POSTGRES_URL"] as string;
 let runs = 0;
 
-/** Compiles the bindings in the folder the contract installs, once. They are for the Node that runs the tests. */
-async function compileBindings(): Promise<void> {
-  const folder = await installLibraries(native);
-  await withLock(`libpq ${folder}`, async () => {
-    if (existsSync(join(folder, "node_modules/libpq/build/Release/addon.node"))) return;
-    const prefix = join(dirname(process.execPath), "..");
-    const hasHeaders = existsSync(join(prefix, "include/node/node.h"));
-    const env = { ...process.env, ...(hasHeaders && { npm_config_nodedir: prefix }) };
-    try {
-      execFileSync("npm", ["rebuild", "libpq"], { cwd: folder, env, encoding: "utf8", stdio: "pipe" });
-    } catch (error) {
-      const why = "the bindings of pg-native cannot be compiled: apt-get install libpq-dev g++ make python3";
-      throw new Error(`${why}\n${(error as { stderr?: string }).stderr ?? ""}`, { cause: error });
-    }
-  });
-}
+const packages = "libpq-dev g++ make python3";
 
-const missing = ["g++", "make", "python3", "pg_config"].filter((program) => findProgram(program) === undefined);
-// pg-native ships no binaries, and whoever only wants to run the tests need not have a compiler. CI does: there it fails.
-const cannotCompile = missing.length > 0 && process.env["CI"] === undefined;
-if (cannotCompile) {
-  console.error(`pg over libpq is NOT TESTED: this machine has no ${missing.join(", ")} (libpq-dev g++ make python3)`);
-}
-
-// Compiled for this Node, the bindings are of no use to another.
-describe.skipIf(cannotCompile || Boolean(process.env["TRACEKIT_TEST_NODE"]))("pg over libpq", () => {
-  beforeAll(compileBindings, 200_000);
+describe.skipIf(cannotCompile("pg over libpq", packages, "pg_config"))("pg over libpq", () => {
+  beforeAll(() => compileBindings(native, "libpq", packages), 200_000);
 
   databaseContract(
     {

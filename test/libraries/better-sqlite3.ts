@@ -2,8 +2,8 @@ import type { LibraryDescription } from "./description.ts";
 
 const description: LibraryDescription = {
   instrumentation: "better-sqlite3",
-  // From 13 on the package brings its binaries. Older ones have to be compiled: 8.7.0 and 12.11.1 were, by hand, and show the same spans.
-  packages: { "better-sqlite3": ["13.0.0", "13.2.0"] },
+  // From 13 on the package brings its binaries. Older ones are compiled by their tests.
+  packages: { "better-sqlite3": ["8.0.0", "8.7.0", "9.6.0", "10.1.0", "11.10.0", "12.11.1", "13.0.0", "13.2.0"] },
   server: "its own SQLite",
   spans: "a query, and a transaction around its queries; an iteration is one span",
   attributes: [
@@ -18,9 +18,6 @@ const description: LibraryDescription = {
     "tracekit.db.transaction_outcome",
   ],
   captured: "bound parameters",
-  limits: [
-    "An iterator that is neither read to its end nor left has no span.",
-    "Versions before 13 have to be compiled and are not part of the test run.",
-  ],
+  limits: ["An iterator that is neither read to its end nor left has no span."],
 };
 export default description;
