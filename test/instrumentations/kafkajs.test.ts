@@ -1,16 +1,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { messagingContract } from "../contract/messaging.ts";
-import { childrenOf, runScenarios, type ScenarioRun, seenIn } from "../contract/scenarios.ts";
 import { expectDescribed } from "../libraries/description.ts";
 import { kafkajs } from "../libraries/kafkajs.ts";
 import { startKafka } from "../services/kafka.ts";
 import type { Service } from "../services/service.ts";
-import { installLibraries } from "../support/library.ts";
-import { type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
-
-const groupCode = readFileSync(join(import.meta.dirname, "kafkajs-group-app.mjs"), "utf8");
+import type { ReceivedSpan } from "../support/otlp-receiver.ts";
 
 /** An emulator of one broker. */
 let server: Service;
@@ -183,46 +179,4 @@ messagingContract(
     });
   },
   (spans) => expectDescribed(kafkajs, spans),
-);
-
-describe.each((kafkajs.packages["kafkajs"] ?? []).map((version) => ({ version })))(
-  "kafkajs $version, a group that changes",
-  ({ version }) => {
-    let plain: ScenarioRun;
-    let traced: ScenarioRun;
-    beforeAll(async () => {
-      const libraries = await installLibraries({ kafkajs: version });
-      const receiver = await startOtlpReceiver();
-      const run = (preload: "import" | "none"): Promise<ScenarioRun> => {
-        const destination = `group_${process.pid}_${version}_${preload}`;
-        const env = {
-          KAFKA_BROKER: new URL(server.url).host,
-          KAFKAJS_NO_PARTITIONER_WARNING: "1",
-          DESTINATION: destination,
-        };
-        return runScenarios(receiver, { code: groupCode, libraries, preload, env, timeoutMillis: 90_000 });
-      };
-      plain = await run("none");
-      traced = await run("import");
-      await receiver.close();
-    }, 200_000);
-
-    test("each message is processed once under its publisher, by whoever has its partition", () => {
-      expect(seenIn(traced)).toEqual(seenIn(plain));
-      for (const scenario of ["two consumers", "one has left"]) {
-        const sends = childrenOf(traced, scenario);
-        const processed = sends.flatMap((sent) => childrenOf(traced, sent));
-        expect(
-          processed.map(({ kind, attributes }) => [kind, attributes["messaging.destination.partition.id"]]),
-        ).toEqual(["0", "1", "2", "3"].map((partition) => ["CONSUMER", partition]));
-        const works = processed.flatMap((span) => childrenOf(traced, span).map(({ name }) => name));
-        expect(works).toEqual([0, 1, 2, 3].map((partition) => `work ${scenario} ${partition}`));
-        expect(processed.map(({ attributes }) => attributes["tracekit.messaging.delivery_attempt"])).toEqual([
-          1, 1, 1, 1,
-        ]);
-      }
-      expect(traced.told.get("two consumers")?.seen).toEqual([[2, 2]]);
-      expect(traced.told.get("one has left")?.seen).toEqual([[4]]);
-    });
-  },
 );

@@ -60,14 +60,16 @@ function eachFrame(socket: Socket, handle: (frame: Buffer) => void): void {
 }
 
 /**
- * Makes the only broker the controller, and `port` its port. The cluster speaks versions 0 to 2 of this response:
- * correlation, brokers (id, host, port, rack), id of the cluster (from 2), controller (from 1), topics.
+ * Makes the only broker the controller, and `port` its port. The response: correlation, throttling (from 3), brokers (id, host,
+ * port, rack from 1), id of the cluster (from 2), controller (from 1), topics. From 9 it is written otherwise, and left alone:
+ * kafkajs goes up to 6, this cluster up to 2.
  */
 function nameController(response: Buffer, version: number, port: number): void {
-  const brokers = response.readInt32BE(8);
-  if (version > 2 || brokers !== 1) throw new Error(`${brokers} brokers in metadata of version ${version}`);
-  const id = response.readInt32BE(12);
-  let at = afterText(response, 16);
+  if (version > 8) return;
+  let at = version >= 3 ? 12 : 8;
+  if (response.readInt32BE(at) !== 1) return;
+  const id = response.readInt32BE(at + 4);
+  at = afterText(response, at + 8);
   response.writeInt32BE(port, at);
   at += 4;
   if (version >= 1) at = afterText(response, at);
