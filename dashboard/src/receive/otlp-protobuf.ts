@@ -9,8 +9,10 @@ import {
   nameResource,
   setAttribute,
 } from "./attribute-values.ts";
+import { KnownResources } from "./known-resources.ts";
 import { MalformedPayload } from "./malformed-payload.ts";
-import { addLog, createReading, type Reading, reject } from "./reading.ts";
+import { JsonBytes } from "./json-bytes.ts";
+import { addLog, type AttributesJson, createReading, type Reading, reject } from "./reading.ts";
 import { durationBetween, isKeepable, TIME_PROBLEM } from "./times.ts";
 import { type MessageShape, Wire } from "./wire.ts";
 
@@ -86,10 +88,22 @@ const UNSET: SpanRecord["status"] = { code: 0, message: "" };
 
 type Signal = "traces" | "logs";
 
+/** Kept across requests, as is what follows: there is one at a time. */
+const ATTRIBUTES_JSON_BYTES = 4 * 1024 * 1024;
+const attributesJson = new JsonBytes(64 * 1024);
+const knownResources = new KnownResources();
+let lastScope: Scope = { name: "", version: "" };
+let wantedKeys: ReadonlySet<string> = new Set();
+
 /** Reads an ExportTraceServiceRequest or ExportLogsServiceRequest. Spans and log records that cannot be kept are counted in
  *  `rejected`; throws a `MalformedPayload` where the message itself is broken. */
-export function readOtlpProtobuf(signal: Signal, body: Uint8Array): Reading {
+export function readOtlpProtobuf(signal: Signal, body: Uint8Array, wanted?: ReadonlySet<string>): Reading {
   const reading = createReading();
+  if (wanted !== undefined && signal === "traces") {
+    attributesJson.clear(ATTRIBUTES_JSON_BYTES);
+    reading.attributesJson = { json: attributesJson, ends: [] };
+    wantedKeys = wanted;
+  }
   const wire = new Wire(body);
   try {
     readRequest(wire, signal, reading);
@@ -115,15 +129,32 @@ function readRequest(wire: Wire, signal: Signal, reading: Reading): void {
 }
 
 function readResourceGroup(wire: Wire, end: number, signal: Signal, reading: Reading): void {
-  const attributes: AttributesInMaking = {};
-  const resource = createResource(attributes);
+  const start = wire.pos;
+  let attributes: AttributesInMaking = {};
+  let resource = createResource(attributes);
+  let isKnown = false;
   while (wire.pos < end) {
+    const isFirst = wire.pos === start;
     const tag = wire.readVarint();
     switch (tag) {
-      case 0x0a:
-        readResource(wire, wire.readEnd(end), attributes);
+      case 0x0a: {
+        const stop = wire.readEnd(end);
+        const known = isFirst ? knownResources.get(wire.bytes, wire.pos, stop) : undefined;
+        if (known !== undefined) {
+          resource = known;
+          isKnown = true;
+          wire.pos = stop;
+          break;
+        }
+        // A second one adds to the first.
+        if (isKnown) resource = createResource((attributes = { ...resource.attributes }));
+        const from = wire.pos;
+        readResource(wire, stop, attributes);
         nameResource(resource);
+        isKnown = isFirst;
+        if (isFirst) knownResources.set(wire.bytes, from, stop, resource);
         break;
+      }
       case 0x12:
         readScopeGroup(wire, wire.readEnd(end), signal, reading, resource);
         break;
@@ -144,12 +175,20 @@ function readResource(wire: Wire, end: number, attributes: AttributesInMaking): 
 }
 
 function readScopeGroup(wire: Wire, end: number, signal: Signal, reading: Reading, resource: Resource): void {
-  const scope: Scope = { name: "", version: "" };
+  const start = wire.pos;
+  let scope: Scope = { name: "", version: "" };
   while (wire.pos < end) {
+    const isFirst = wire.pos === start;
     const tag = wire.readVarint();
     switch (tag) {
       case 0x0a:
+        if (!isFirst && scope === lastScope) scope = { ...scope };
         readScope(wire, wire.readEnd(end), scope);
+        // Senders have few; that it is the same object is what tells it to be the same further on.
+        if (isFirst) {
+          if (scope.name === lastScope.name && scope.version === lastScope.version) scope = lastScope;
+          else lastScope = scope;
+        }
         break;
       case 0x12:
         if (signal === "traces") readSpan(wire, wire.readEnd(end), reading, resource, scope);
@@ -188,6 +227,8 @@ function readSpan(wire: Wire, end: number, reading: Reading, resource: Resource,
   let droppedLinksCount = 0;
   let wrong: string | undefined;
   const attributes = createAttributes();
+  const json = reading.attributesJson?.json;
+  const jsonStart = json?.length ?? 0;
   const events: SpanEvent[] = [];
   const links: SpanLink[] = [];
 
@@ -224,7 +265,11 @@ function readSpan(wire: Wire, end: number, reading: Reading, resource: Resource,
         stop = wire.readInstant();
         break;
       case 0x4a:
-        readAttribute(wire, wire.readEnd(end), attributes, 0);
+        if (json === undefined) readAttribute(wire, wire.readEnd(end), attributes, 0);
+        else {
+          json.byte(json.length === jsonStart ? BRACE : COMMA);
+          writeAttribute(wire, wire.readEnd(end), json, attributes);
+        }
         break;
       case 0x50:
         droppedAttributesCount = wire.readUint32();
@@ -258,10 +303,12 @@ function readSpan(wire: Wire, end: number, reading: Reading, resource: Resource,
   else if (spanId === "") wrong ??= "it has no span id";
   else if (!isKeepable(start) || !isKeepable(stop)) wrong ??= TIME_PROBLEM;
   if (wrong !== undefined) {
+    if (json !== undefined) json.length = jsonStart;
     reject(reading, "span", name, wrong);
     return;
   }
   wire.count();
+  if (reading.attributesJson !== undefined) endAttributes(reading.attributesJson, jsonStart);
   reading.spans.push({
     traceId,
     spanId,
@@ -505,4 +552,102 @@ function enter(wire: Wire, depth: number): void {
     throw new MalformedPayload(`at byte ${wire.pos}: attribute values nest deeper than ${MAX_VALUE_DEPTH} levels`);
   }
   wire.count();
+}
+
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const BRACE = 0x7b;
+const END_BRACE = 0x7d;
+const BRACKET = 0x5b;
+const END_BRACKET = 0x5d;
+
+function endAttributes({ json, ends }: AttributesJson, start: number): void {
+  if (json.length === start) json.byte(BRACE);
+  json.byte(END_BRACE);
+  ends.push(json.length);
+}
+
+/** What `readAttribute` makes of it, as JSON; one that is wanted is set as well. Of several with the same key the last one stays: that is
+ *  how JSON is read. */
+function writeAttribute(wire: Wire, end: number, json: JsonBytes, attributes: AttributesInMaking): void {
+  const start = wire.pos;
+  const jsonStart = json.length;
+  // As everybody writes it. Anything else is left to `readAttribute`.
+  if (start < end && wire.readVarint() === 0x0a) {
+    const keyEnd = wire.readEnd(end);
+    const keyStart = wire.pos;
+    wire.pos = keyEnd;
+    if (keyEnd < end && wire.readVarint() === 0x12 && wire.readEnd(end) === end) {
+      const valueStart = wire.pos;
+      json.text(wire.bytes, keyStart, keyEnd);
+      json.byte(COLON);
+      writeValue(wire, end, json, 0);
+      const key = wire.keyAt(keyStart, keyEnd);
+      if (wantedKeys.has(key)) {
+        wire.pos = valueStart;
+        setAttribute(attributes, key, readValue(wire, end, 0));
+      }
+      return;
+    }
+  }
+  wire.pos = start;
+  json.length = jsonStart;
+  const one: AttributesInMaking = {};
+  readAttribute(wire, end, one, 0);
+  const [[key, value]] = Object.entries(one) as [[string, AttributeValue]];
+  json.json(`${JSON.stringify(key)}:${JSON.stringify(value)}`);
+  if (wantedKeys.has(key)) setAttribute(attributes, key, value);
+}
+
+function writeValue(wire: Wire, end: number, json: JsonBytes, depth: number): void {
+  const start = wire.pos;
+  const jsonStart = json.length;
+  if (start < end && writeUsualValue(wire, end, json, depth) && wire.pos === end) return;
+  wire.pos = start;
+  json.length = jsonStart;
+  json.json(JSON.stringify(readValue(wire, end, depth)));
+}
+
+/** False where it is not written: what is rare, or malformed, is left to `readValue`. */
+function writeUsualValue(wire: Wire, end: number, json: JsonBytes, depth: number): boolean {
+  switch (wire.readVarint()) {
+    case 0x0a: {
+      const stop = wire.readEnd(end);
+      json.text(wire.bytes, wire.pos, stop);
+      wire.pos = stop;
+      return true;
+    }
+    case 0x10:
+      json.json(wire.readBoolean() ? "true" : "false");
+      return true;
+    case 0x18: {
+      const integer = wire.readInteger();
+      if (typeof integer !== "number") return false;
+      json.number(integer);
+      return true;
+    }
+    case 0x2a: {
+      const stop = wire.readEnd(end);
+      if (stop !== end) return false;
+      writeArray(wire, stop, json, depth + 1);
+      return true;
+    }
+    default:
+      return false;
+  }
+}
+
+function writeArray(wire: Wire, end: number, json: JsonBytes, depth: number): void {
+  enter(wire, depth);
+  json.byte(BRACKET);
+  const start = json.length;
+  while (wire.pos < end) {
+    const tag = wire.readVarint();
+    if (tag === 0x0a) {
+      if (json.length > start) json.byte(COMMA);
+      writeValue(wire, wire.readEnd(end), json, depth);
+    } else wire.skipField(tag, end, LIST);
+  }
+  wire.finish(end, LIST);
+  json.byte(END_BRACKET);
 }

@@ -11,11 +11,12 @@ export interface SentPayload {
 }
 
 /** What a sender sent. Spans and log records that cannot be kept are counted, with the reason; throws a `MalformedPayload` when
- *  the body as a whole cannot be read. */
-export function readPayload({ signal, format, body }: SentPayload): Reading {
+ *  the body as a whole cannot be read. With `wanted`, spans may have the attributes of these names only, and all of them as JSON:
+ *  see `Reading.attributesJson`. */
+export function readPayload({ signal, format, body }: SentPayload, wanted?: ReadonlySet<string>): Reading {
   switch (format) {
     case "otlp-protobuf":
-      return readOtlpProtobuf(signal, body);
+      return readOtlpProtobuf(signal, body, wanted);
     case "otlp-json":
       return readOtlpJson(signal, body);
     case "zipkin-json":

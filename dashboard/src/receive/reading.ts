@@ -1,6 +1,7 @@
 import { type AttributeValue, valueText } from "../model/attributes.ts";
 import type { Instant, LogRecord, SpanRecord } from "../model/span.ts";
 import { type AttributesInMaking, setAttribute } from "./attribute-values.ts";
+import type { JsonBytes } from "./json-bytes.ts";
 import { isKeepable, TIME_PROBLEM } from "./times.ts";
 
 /** What was read from a body. */
@@ -11,6 +12,15 @@ export interface Reading {
   rejected: number;
   /** Why the first of them was; absent while there is none. */
   reason?: string;
+  /** Present where spans have some of their attributes only. */
+  attributesJson?: AttributesJson;
+}
+
+/** All attributes of each span as JSON, which nobody had to make values of: those of span `i` reach from where those before it end
+ *  to `ends[i]`. Good until the next payload is read. */
+export interface AttributesJson {
+  json: JsonBytes;
+  ends: number[];
 }
 
 export function createReading(): Reading {

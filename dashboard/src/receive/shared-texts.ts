@@ -2,6 +2,8 @@
 export interface FastBuffer extends Buffer {
   utf8Slice(start: number, end: number): string;
   hexSlice(start: number, end: number): string;
+  latin1Slice(start: number, end: number): string;
+  utf8Write(text: string, at: number): number;
 }
 
 /**

@@ -25,7 +25,7 @@ const MAX_OBJECTS = 1_000_000;
  * A message is read by a loop `while (wire.pos < end)` over tags, with `wire.finish(end, shape)` after it.
  */
 export class Wire extends PbfReader {
-  readonly #bytes: FastBuffer;
+  readonly bytes: FastBuffer;
   #objects = 0;
   #idLength = 0;
   #lastId = "";
@@ -34,7 +34,7 @@ export class Wire extends PbfReader {
   constructor(body: Uint8Array) {
     const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength) as FastBuffer;
     super(bytes);
-    this.#bytes = bytes;
+    this.bytes = bytes;
   }
 
   /** Reads the length of what follows and gives where it ends. */
@@ -53,7 +53,7 @@ export class Wire extends PbfReader {
     const stop = this.readEnd(end);
     const start = this.pos;
     this.pos = stop;
-    return start === stop ? "" : this.#bytes.utf8Slice(start, stop);
+    return start === stop ? "" : this.bytes.utf8Slice(start, stop);
   }
 
   /** A text that is likely to come again. */
@@ -61,7 +61,7 @@ export class Wire extends PbfReader {
     const stop = this.readEnd(end);
     const start = this.pos;
     this.pos = stop;
-    return values.read(this.#bytes, this.dataView, start, stop);
+    return values.read(this.bytes, this.dataView, start, stop);
   }
 
   /** Likewise, of an attribute. */
@@ -69,7 +69,12 @@ export class Wire extends PbfReader {
     const stop = this.readEnd(end);
     const start = this.pos;
     this.pos = stop;
-    return keys.read(this.#bytes, this.dataView, start, stop);
+    return keys.read(this.bytes, this.dataView, start, stop);
+  }
+
+  /** The key between these bytes. */
+  keyAt(start: number, end: number): string {
+    return keys.read(this.bytes, this.dataView, start, end);
   }
 
   /** An id of 16 or 8 bytes in hex; `""` where it is empty or all zeros, undefined where its length is another one. */
@@ -82,7 +87,7 @@ export class Wire extends PbfReader {
     const { dataView } = this;
     const word0 = dataView.getInt32(start);
     const word1 = dataView.getInt32(start + 4);
-    if (length === 8) return word0 === 0 && word1 === 0 ? "" : this.#bytes.hexSlice(start, stop);
+    if (length === 8) return word0 === 0 && word1 === 0 ? "" : this.bytes.hexSlice(start, stop);
     const word2 = dataView.getInt32(start + 8);
     const word3 = dataView.getInt32(start + 12);
     // Spans of a trace come together.
@@ -90,7 +95,7 @@ export class Wire extends PbfReader {
     if (word0 === last0 && word1 === last1 && word2 === last2 && word3 === last3) return this.#lastId;
     if (word0 === 0 && word1 === 0 && word2 === 0 && word3 === 0) return "";
     this.#lastIdWords = [word0, word1, word2, word3];
-    return (this.#lastId = this.#bytes.hexSlice(start, stop));
+    return (this.#lastId = this.bytes.hexSlice(start, stop));
   }
 
   /** What was wrong with the id that was read last. */
@@ -130,7 +135,7 @@ export class Wire extends PbfReader {
     const stop = this.readEnd(end);
     const start = this.pos;
     this.pos = stop;
-    return this.#bytes.toString("base64", start, stop);
+    return this.bytes.toString("base64", start, stop);
   }
 
   /** Passes over a field that is not known. One that is, and has another wire type than it should, is a mistake. */

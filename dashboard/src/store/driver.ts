@@ -1,5 +1,8 @@
-/** What can be bound to a parameter or stand in a column. Integers stay within 2^53: `node:sqlite` refuses to read others. */
+/** What can stand in a column. Integers stay within 2^53: `node:sqlite` refuses to read others. */
 export type SqlValue = string | number | null;
+
+/** What can be bound: a text may be given as its bytes in UTF-8, with `LONG_TEXT` in its place. */
+export type Bindable = SqlValue | Uint8Array;
 
 export type Row = Readonly<Record<string, SqlValue>>;
 
@@ -9,7 +12,7 @@ export const LONG_TEXT = "CAST(? AS TEXT)";
 
 /** Good until the next call of `prepare`: ask again instead of keeping it. */
 export interface Statement {
-  run(values: readonly SqlValue[]): void;
+  run(values: readonly Bindable[]): void;
   all(values: readonly SqlValue[]): Row[];
 }
 

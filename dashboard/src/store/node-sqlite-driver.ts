@@ -1,11 +1,11 @@
-import type { Driver, Row, SqlValue, Statement } from "./driver.ts";
+import type { Bindable, Driver, Row, SqlValue, Statement } from "./driver.ts";
 import { StatementCache } from "./statement-cache.ts";
 
 // As far as it is used here; the types of Node 20 do not know the module.
 interface NodeSqlite {
   DatabaseSync: new (path: string) => {
     exec(sql: string): void;
-    prepare(sql: string): { run(...values: SqlValue[]): unknown; all(...values: SqlValue[]): Row[] };
+    prepare(sql: string): { run(...values: Bindable[]): unknown; all(...values: SqlValue[]): Row[] };
     close(): void;
   };
 }

@@ -7,19 +7,26 @@ const MAX_REMEMBERED = 20_000;
 /** How far ahead of a use `last_used` is written, so that a resource in steady use is not updated with every batch. */
 const AHEAD = 1000;
 
+interface Known {
+  id: number;
+  /** As in the row; scopes have none. */
+  lastUsed: number;
+}
+
 /** Resources and scopes, each different one kept once. */
 export class Sources {
   private readonly database: Driver;
-  private readonly resourceIds: Map<string, { id: number; lastUsed: number }> = new Map();
-  private readonly scopeIds: Map<string, number> = new Map();
+  private readonly resourceIds: Map<string, Known> = new Map();
+  private readonly scopeIds: Map<string, Known> = new Map();
   private readonly resources: Map<number, Resource> = new Map();
   private readonly scopes: Map<number, Scope> = new Map();
-  /** Records of one request share these objects, and those of one scope follow each other. */
-  private readonly seen: Map<Resource | Scope, number> = new Map();
+  /** What is known of objects that came by. Records of one request share them, and those of one scope follow each other. */
+  private knownResources: WeakMap<Resource, Known> = new WeakMap();
+  private knownScopes: WeakMap<Scope, Known> = new WeakMap();
   private lastResource: Resource | undefined;
-  private lastResourceId = 0;
+  private lastKnownResource: Known | undefined;
   private lastScope: Scope | undefined;
-  private lastScopeId = 0;
+  private lastKnownScope: Known | undefined;
 
   constructor(database: Driver) {
     this.database = database;
@@ -27,26 +34,27 @@ export class Sources {
 
   /** The resource's id. `era`: no trace or log of this write has a higher id. */
   resourceId(resource: Resource, era: number): number {
-    if (resource === this.lastResource) return this.lastResourceId;
-    this.lastResourceId = this.seen.get(resource) ?? this.findResource(resource, era);
-    this.lastResource = resource;
-    this.seen.set(resource, this.lastResourceId);
-    return this.lastResourceId;
+    let known = this.lastKnownResource;
+    if (known === undefined || resource !== this.lastResource) {
+      known = this.knownResources.get(resource) ?? this.findResource(resource, era);
+      this.lastResource = resource;
+      this.lastKnownResource = known;
+    }
+    if (known.lastUsed < era) {
+      known.lastUsed = era + AHEAD;
+      this.database.prepare("UPDATE resources SET last_used = ? WHERE id = ?").run([known.lastUsed, known.id]);
+    }
+    return known.id;
   }
 
   scopeId(scope: Scope): number {
-    if (scope === this.lastScope) return this.lastScopeId;
-    this.lastScopeId = this.seen.get(scope) ?? this.findScope(scope);
-    this.lastScope = scope;
-    this.seen.set(scope, this.lastScopeId);
-    return this.lastScopeId;
-  }
-
-  /** The records that came by are not needed any more. */
-  forgetObjects(): void {
-    this.seen.clear();
-    this.lastResource = undefined;
-    this.lastScope = undefined;
+    let known = this.lastKnownScope;
+    if (known === undefined || scope !== this.lastScope) {
+      known = this.knownScopes.get(scope) ?? this.findScope(scope);
+      this.lastScope = scope;
+      this.lastKnownScope = known;
+    }
+    return known.id;
   }
 
   resource(id: number): Resource {
@@ -75,10 +83,13 @@ export class Sources {
   /** Whatever was learned in a transaction that was rolled back, or deleted, is not to be trusted. */
   reset(): void {
     for (const known of [this.resourceIds, this.scopeIds, this.resources, this.scopes]) known.clear();
-    this.forgetObjects();
+    this.knownResources = new WeakMap();
+    this.knownScopes = new WeakMap();
+    this.lastResource = this.lastKnownResource = undefined;
+    this.lastScope = this.lastKnownScope = undefined;
   }
 
-  private findResource(resource: Resource, era: number): number {
+  private findResource(resource: Resource, era: number): Known {
     const content = JSON.stringify([resource.serviceName, resource.attributes]);
     const hash = createHash("sha1").update(content).digest("base64");
     let known = this.resourceIds.get(hash);
@@ -90,22 +101,21 @@ export class Sources {
       known = { id: Number(row?.["id"]), lastUsed: Number(row?.["last_used"]) };
       remember(this.resourceIds, hash, known);
     }
-    if (known.lastUsed < era) {
-      known.lastUsed = era + AHEAD;
-      this.database.prepare("UPDATE resources SET last_used = ? WHERE id = ?").run([known.lastUsed, known.id]);
-    }
-    return known.id;
+    this.knownResources.set(resource, known);
+    return known;
   }
 
-  private findScope(scope: Scope): number {
+  private findScope(scope: Scope): Known {
     const content = JSON.stringify([scope.name, scope.version]);
-    let id = this.scopeIds.get(content);
-    if (id === undefined) {
+    let known = this.scopeIds.get(content);
+    if (known === undefined) {
       this.database.prepare("INSERT INTO scopes (content) VALUES (?) ON CONFLICT DO NOTHING").run([content]);
-      id = Number(this.database.prepare("SELECT id FROM scopes WHERE content = ?").all([content])[0]?.["id"]);
-      remember(this.scopeIds, content, id);
+      const [row] = this.database.prepare("SELECT id FROM scopes WHERE content = ?").all([content]);
+      known = { id: Number(row?.["id"]), lastUsed: Number.POSITIVE_INFINITY };
+      remember(this.scopeIds, content, known);
     }
-    return id;
+    this.knownScopes.set(scope, known);
+    return known;
   }
 }
 

@@ -1,15 +1,23 @@
 import type { Attributes } from "../model/attributes.ts";
 import type { Resource, Scope, SpanEvent, SpanKind, SpanLink, SpanRecord, StatusCode } from "../model/span.ts";
 import type { Category } from "../model/trace.ts";
+import { JsonBytes } from "../receive/json-bytes.ts";
 import type { SpanDescription } from "./describe-span.ts";
 
 // Texts that are JSON arrays without names of ours: whatever is found in them was captured.
 
 const NO_PARENT = "0000000000000000";
 const MAX_SPANS = 512;
-const MAX_CHARS = 1_000_000;
+const MAX_BYTES = 1_000_000;
+/** A transaction's usual size; what a larger one took is given back. */
+const KEPT_BYTES = 16 * 1024 * 1024;
+const MAX_NAMES = 1000;
 
-/** What a row of `chunks` is read and written as. */
+const COMMA = 0x2c;
+const OPEN = 0x5b;
+const CLOSE = 0x5d;
+
+/** What a row of `chunks` is read as. */
 export interface ChunkRow {
   base_us: number;
   /** Span ids, 16 digits each, without anything between them. */
@@ -19,6 +27,9 @@ export interface ChunkRow {
   columns: string;
   data: string;
 }
+
+/** What it is written as: the long texts in bytes. */
+export type WrittenChunk = Omit<ChunkRow, "columns" | "data"> & { columns: Uint8Array; data: Uint8Array };
 
 /** What the fields of a span are in `ChunkColumns.numbers`, in their order. */
 export const FIELD = {
@@ -69,70 +80,178 @@ export type SpanData = [
 type EventData = [name: string, unixMicros: number, nanos: number, attributes: Attributes, dropped?: number];
 type LinkData = [traceId: string, spanId: string, attributes: Attributes, traceState: string, dropped?: number];
 
+/** Where the spans of a transaction are written, those of all its traces one after the other. */
+export class ChunkSpace {
+  readonly json: JsonBytes = new JsonBytes(KEPT_BYTES / 4);
+  /** Whose spans the last ones are. */
+  last: ChunkBuilder | undefined;
+  private readonly names: Map<string, Buffer> = new Map();
+
+  clear(): void {
+    this.json.clear(KEPT_BYTES);
+    this.last = undefined;
+  }
+
+  /** A name as JSON. There are few, and each is written for every span that has it. */
+  name(name: string): Buffer {
+    const known = this.names.get(name);
+    if (known !== undefined) return known;
+    if (this.names.size >= MAX_NAMES) this.names.clear();
+    const bytes = Buffer.from(JSON.stringify(name));
+    if (bytes.length < 200) this.names.set(name, bytes);
+    return bytes;
+  }
+}
+
+/** Spans of a chunk that lie side by side in the space: `[`, each span and a comma, the last of which is to become `]`. */
+interface Run {
+  start: number;
+  end: number;
+}
+
+interface UnfinishedRow {
+  baseMicros: number;
+  ids: string;
+  parents: string;
+  numbers: number[];
+  refs: Set<string>;
+  strings: Map<string, number>;
+  runs: Run[];
+  bytes: number;
+}
+
+/** The attributes of a span where they are JSON already. */
+export interface JsonSlice {
+  bytes: Uint8Array;
+  start: number;
+  end: number;
+}
+
 /** Collects spans of one trace into rows. */
 export class ChunkBuilder {
-  private readonly rows: ChunkRow[] = [];
-  private baseMicros = 0;
-  private ids = "";
-  private parents = "";
-  private data = "";
-  private numbers: number[] = [];
-  private readonly refs: Set<string> = new Set();
-  private readonly strings: Map<string, number> = new Map();
+  private readonly space: ChunkSpace;
+  private readonly rows: UnfinishedRow[] = [];
+  private row: UnfinishedRow | undefined;
 
-  add(span: SpanRecord, described: SpanDescription, resource: number, scope: number): void {
-    if (this.ids === "") this.baseMicros = span.start.unixMicros;
-    this.ids += span.spanId;
-    this.parents += span.parentSpanId || NO_PARENT;
-    this.refs.add(`r${resource}`);
-    this.refs.add(`s${scope}`);
+  constructor(space: ChunkSpace) {
+    this.space = space;
+  }
+
+  /** `attributes`: all of the span's, where it has only some of them itself. */
+  add(span: SpanRecord, described: SpanDescription, resource: number, scope: number, attributes?: JsonSlice): void {
+    const row = (this.row ??= this.begin(span));
+    row.ids += span.spanId;
+    row.parents += span.parentSpanId || NO_PARENT;
+    row.refs.add(`r${resource}`);
+    row.refs.add(`s${scope}`);
     // In the order of FIELD.
-    this.numbers.push(
-      span.start.unixMicros - this.baseMicros,
+    row.numbers.push(
+      span.start.unixMicros - row.baseMicros,
       span.start.nanos,
       span.durationNanos,
       span.kind,
       span.status.code,
       CATEGORIES.indexOf(described.category),
-      this.string(span.resource.serviceName),
-      this.string(span.name),
-      this.string(described.detail),
-      this.string(described.statement),
-      this.string(described.peer),
+      stringIndex(row.strings, span.resource.serviceName),
+      stringIndex(row.strings, span.name),
+      stringIndex(row.strings, described.detail),
+      stringIndex(row.strings, described.statement),
+      stringIndex(row.strings, described.peer),
     );
-    const separator = this.data === "" ? "" : ",";
-    this.data += `${separator}[${resource},${scope},${JSON.stringify(span.name)},${JSON.stringify(span.attributes)}${restOf(span)}]`;
-    if (this.numbers.length >= MAX_SPANS * WIDTH || this.data.length >= MAX_CHARS) this.end();
+    this.writeData(row, span, resource, scope, attributes);
+    if (row.numbers.length >= MAX_SPANS * WIDTH || row.bytes >= MAX_BYTES) this.row = undefined;
   }
 
-  finish(): ChunkRow[] {
-    if (this.ids !== "") this.end();
-    return this.rows;
+  /** Calls with each row. It is good until the call returns. */
+  finish(take: (row: WrittenChunk) => void): void {
+    if (this.space.last === this) this.space.last = undefined;
+    for (const row of this.rows) take(finishRow(row, this.space.json));
   }
 
-  private end(): void {
-    this.rows.push({
-      base_us: this.baseMicros,
-      ids: this.ids,
-      refs: JSON.stringify([...this.refs]),
-      columns: JSON.stringify([[...this.strings.keys()], this.parents, this.numbers]),
-      data: `[${this.data}]`,
-    });
-    this.ids = "";
-    this.parents = "";
-    this.data = "";
-    this.numbers = [];
-    this.refs.clear();
-    this.strings.clear();
+  private begin(span: SpanRecord): UnfinishedRow {
+    const row: UnfinishedRow = {
+      baseMicros: span.start.unixMicros,
+      ids: "",
+      parents: "",
+      numbers: [],
+      refs: new Set(),
+      strings: new Map(),
+      runs: [],
+      bytes: 0,
+    };
+    this.rows.push(row);
+    this.space.last = undefined;
+    return row;
   }
 
-  private string(text: string): number {
-    const known = this.strings.get(text);
-    if (known !== undefined) return known;
-    const index = this.strings.size;
-    this.strings.set(text, index);
-    return index;
+  private writeData(
+    row: UnfinishedRow,
+    span: SpanRecord,
+    resource: number,
+    scope: number,
+    attributes: JsonSlice | undefined,
+  ): void {
+    const { json } = this.space;
+    const before = json.length;
+    let run = row.runs.at(-1);
+    if (run === undefined || this.space.last !== this) {
+      run = { start: before, end: before };
+      row.runs.push(run);
+      json.byte(OPEN);
+      this.space.last = this;
+    }
+    json.byte(OPEN);
+    json.number(resource);
+    json.byte(COMMA);
+    json.number(scope);
+    json.byte(COMMA);
+    const name = this.space.name(span.name);
+    json.copy(name, 0, name.length);
+    json.byte(COMMA);
+    if (attributes === undefined) json.json(JSON.stringify(span.attributes));
+    else json.copy(attributes.bytes, attributes.start, attributes.end);
+    const rest = restOf(span);
+    if (rest !== "") json.json(rest);
+    json.byte(CLOSE);
+    json.byte(COMMA);
+    run.end = json.length;
+    row.bytes += json.length - before;
   }
+}
+
+function stringIndex(strings: Map<string, number>, text: string): number {
+  const known = strings.get(text);
+  if (known !== undefined) return known;
+  const index = strings.size;
+  strings.set(text, index);
+  return index;
+}
+
+function finishRow(
+  { baseMicros, ids, parents, numbers, refs, strings, runs }: UnfinishedRow,
+  json: JsonBytes,
+): WrittenChunk {
+  const columnsStart = json.length;
+  json.json(`[${JSON.stringify([...strings.keys()])},"${parents}",`);
+  numbers.forEach((number, index) => {
+    json.byte(index === 0 ? OPEN : COMMA);
+    json.number(number);
+  });
+  json.json("]]");
+  const columnsEnd = json.length;
+  const [first, ...others] = runs as [Run, ...Run[]];
+  let { start, end } = first;
+  if (others.length > 0) {
+    start = json.length;
+    json.copy(json.bytes, first.start, first.end);
+    for (const run of others) json.copy(json.bytes, run.start + 1, run.end);
+    end = json.length;
+  }
+  json.bytes[end - 1] = CLOSE;
+  const columns = json.bytes.subarray(columnsStart, columnsEnd);
+  const data = json.bytes.subarray(start, end);
+  json.length = columnsStart;
+  return { base_us: baseMicros, ids, refs: JSON.stringify([...refs]), columns, data };
 }
 
 /** Most spans have attributes only: what is as usual at the end is not written. */

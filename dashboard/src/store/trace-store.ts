@@ -2,6 +2,7 @@ import type { Facets, ImportResult, SavedFilter, ServiceMap } from "../model/api
 import type { TraceFilter } from "../model/filter.ts";
 import type { SpanRecord } from "../model/span.ts";
 import type { TraceDetail, TraceSummary } from "../model/trace.ts";
+import { DESCRIBING } from "./describe-span.ts";
 import { classifyFailure, type Driver } from "./driver.ts";
 import { getFacets } from "./facets.ts";
 import { openDriver } from "./open-driver.ts";
@@ -31,7 +32,7 @@ const PORTION_SPANS = 5000;
 
 /** How bytes become records; from `src/receive`. `readPayload` and `readImport` throw for what they cannot read. */
 export interface Readers {
-  readPayload(payload: Payload): Batch & { rejected: number; reason?: string };
+  readPayload(payload: Payload, wanted: ReadonlySet<string>): Batch & { rejected: number; reason?: string };
   readImport(
     body: Uint8Array<ArrayBuffer>,
   ): Pick<Batch, "spans"> & { format: ImportResult["format"]; rejected: number };
@@ -254,7 +255,7 @@ export class TraceStore implements ThreadApi {
       bytes += waiting.payload.body.byteLength;
       let batch;
       try {
-        batch = this.readers.readPayload(waiting.payload);
+        batch = this.readers.readPayload(waiting.payload, DESCRIBING);
       } catch (error) {
         waiting.resolve({ outcome: "malformed", reason: (error as Error).message });
         continue;

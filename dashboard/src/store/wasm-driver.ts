@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import { rmSync } from "node:fs";
 import type * as Wasm from "node-sqlite3-wasm";
-import { LONG_TEXT, type Driver, type Row, type SqlValue } from "./driver.ts";
+import { LONG_TEXT, type Bindable, type Driver, type Row, type SqlValue } from "./driver.ts";
 import { StatementCache } from "./statement-cache.ts";
 
 type Kept = Pick<Wasm.Statement, "finalize"> & { run(values: SqlValue[]): unknown; all(values: SqlValue[]): Row[] };
@@ -52,7 +52,7 @@ export function openWasm(path: string | undefined): Driver {
   };
 }
 
-function toBytes(value: SqlValue): SqlValue | Uint8Array {
+function toBytes(value: Bindable): Bindable {
   return typeof value === "string" ? Buffer.from(value) : value;
 }
 

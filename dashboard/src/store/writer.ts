@@ -1,9 +1,10 @@
 import type { LogRecord, SpanRecord } from "../model/span.ts";
+import type { AttributesJson } from "../receive/reading.ts";
 import { describeSpan } from "./describe-span.ts";
-import { LONG_TEXT, type Driver } from "./driver.ts";
+import { LONG_TEXT, type Bindable, type Driver } from "./driver.ts";
 import { PARTS } from "./schema.ts";
 import type { Sources } from "./sources.ts";
-import { ChunkBuilder, type ChunkRow } from "./span-chunk.ts";
+import { ChunkBuilder, ChunkSpace, type JsonSlice, type WrittenChunk } from "./span-chunk.ts";
 import {
   addSpan,
   newTrace,
@@ -29,10 +30,14 @@ const INSERT_LINK = "INSERT OR IGNORE INTO links VALUES (?, ?, ?, ?)";
 const INSERT_LOG = `INSERT INTO logs (id, trace_id, span_id, time_us, data)
   VALUES (?, ${LONG_TEXT}, ${LONG_TEXT}, ?, ${LONG_TEXT})`;
 
+const NO_BYTES = new Uint8Array(0);
+
 /** What one request brought. */
 export interface Batch {
   spans: readonly SpanRecord[];
   logs: readonly LogRecord[];
+  /** Where spans have some of their attributes only: all of them, see `Reading.attributesJson`. */
+  attributesJson?: AttributesJson;
 }
 
 export interface Written {
@@ -56,6 +61,7 @@ export class Writer {
   private readonly database: Driver;
   private readonly sources: Sources;
   private readonly open: Map<string, TraceState> = new Map();
+  private readonly space: ChunkSpace = new ChunkSpace();
   private openSpans = 0;
   private nextId: number;
 
@@ -93,21 +99,30 @@ export class Writer {
   private writeAll(batches: Iterable<Batch>, now: number): Written {
     const written: Written = { rejected: [], newTraces: 0, newSpans: 0, newLogs: 0, changed: [] };
     const pending = new Map<string, Pending>();
-    for (const { spans, logs } of batches) {
+    this.space.clear();
+    for (const batch of batches) {
+      const { spans, logs } = batch;
       const era = this.nextId + spans.length + logs.length;
-      written.rejected.push(this.collect(spans, pending, era, written));
+      written.rejected.push(this.collect(batch, pending, era, written));
       if (logs.length > 0) written.newLogs += this.writeLogs(logs, era);
-      this.sources.forgetObjects();
     }
     for (const trace of pending.values()) if (trace.chunks !== undefined) this.writeTrace(trace, now, written);
     this.shrink();
     return written;
   }
 
-  private collect(spans: readonly SpanRecord[], pending: Map<string, Pending>, era: number, written: Written): number {
+  private collect(batch: Batch, pending: Map<string, Pending>, era: number, written: Written): number {
+    const { spans, attributesJson } = batch;
+    const slice: JsonSlice = { bytes: NO_BYTES, start: 0, end: 0 };
     let rejected = 0;
     let trace: Pending | undefined;
-    for (const span of spans) {
+    for (let index = 0; index < spans.length; index++) {
+      const span = spans[index]!;
+      if (attributesJson !== undefined) {
+        slice.bytes = attributesJson.json.bytes;
+        slice.start = slice.end;
+        slice.end = attributesJson.ends[index]!;
+      }
       if (trace === undefined || trace.row.trace_id !== span.traceId) {
         trace = pending.get(span.traceId) ?? this.take(span.traceId);
         pending.set(span.traceId, trace);
@@ -123,8 +138,10 @@ export class Writer {
       const described = describeSpan(span);
       addSpan(trace, span, described);
       trace.services.add(span.resource.serviceName);
-      trace.chunks ??= new ChunkBuilder();
-      trace.chunks.add(span, described, this.sources.resourceId(span.resource, era), this.sources.scopeId(span.scope));
+      trace.chunks ??= new ChunkBuilder(this.space);
+      const resource = this.sources.resourceId(span.resource, era);
+      const scope = this.sources.scopeId(span.scope);
+      trace.chunks.add(span, described, resource, scope, attributesJson && slice);
       for (const link of span.links)
         this.database.prepare(INSERT_LINK).run([trace.row.id, span.spanId, link.traceId, link.spanId]);
     }
@@ -157,10 +174,10 @@ export class Writer {
   private writeTrace({ row, isNew, chunks, services }: Pending, now: number, written: Written): void {
     withServices(row, services);
     row.arrived_at = now;
-    for (const chunk of (chunks as ChunkBuilder).finish()) {
+    chunks!.finish((chunk) => {
       this.database.prepare(INSERT_CHUNK).run(chunkValues(row.id * PARTS + row.chunk_count, chunk));
       row.chunk_count += 1;
-    }
+    });
     if (isNew) {
       written.newTraces += 1;
       this.database.prepare(INSERT_TRACE).run(rowValues(row));
@@ -197,7 +214,7 @@ export class Writer {
   }
 }
 
-function chunkValues(id: number, { base_us, ids, refs, columns, data }: ChunkRow): (string | number)[] {
+function chunkValues(id: number, { base_us, ids, refs, columns, data }: WrittenChunk): Bindable[] {
   return [id, base_us, ids, refs, columns, data];
 }
 

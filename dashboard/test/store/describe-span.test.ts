@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { describeSpan, httpStatusOf, normalise, userOf } from "../../src/store/describe-span.ts";
+import { describeSpan, DESCRIBING, httpStatusOf, normalise, userOf } from "../../src/store/describe-span.ts";
 import { span } from "./spans.ts";
 
 type Described = ReturnType<typeof describeSpan>;
@@ -144,6 +144,18 @@ describe("what a span is about", () => {
   ];
   test.each(cases)("%s", (_, wish, expected) => {
     expect(describeSpan(span(wish))).toMatchObject(expected);
+  });
+
+  test.each(cases)("%s: no attribute is read that nobody is said to read", (_, wish) => {
+    const read = new Set<string | symbol>();
+    const attributes = new Proxy(wish!.attributes ?? {}, {
+      get: (target, key) => (read.add(key), Reflect.get(target, key) as unknown),
+    });
+    describeSpan(span({ ...wish, attributes }));
+    httpStatusOf(attributes);
+    userOf(attributes);
+    expect([...read].filter((key) => !DESCRIBING.has(String(key)))).toEqual([]);
+    expect(read.size).toBeGreaterThan(5);
   });
 
   test("a detail is one line, and cut", () => {

@@ -1,5 +1,9 @@
+import { JsonTraceSerializer, ProtobufTraceSerializer } from "@opentelemetry/otlp-transformer";
+import type { ReadableSpan } from "@opentelemetry/sdk-trace-base";
 import { describe, expect, test } from "vitest";
 import type { SpanRecord } from "../../src/model/span.ts";
+import { readPayload } from "../../src/receive/read-payload.ts";
+import type { Payload } from "../../src/store/store.ts";
 import { EPOCH, hexId, logsOf, payload, payloadOf, span } from "./spans.ts";
 import { drivers, keep, mustBeKept, open } from "./support.ts";
 
@@ -117,6 +121,29 @@ describe.each(drivers)("ingest with %s", (driver) => {
     const exported: SpanRecord[][] = [];
     for await (const trace of store.readTraces({ traceIds: [whole.traceId] })) exported.push(trace);
     expect(exported).toEqual([[whole]]);
+  });
+
+  test("spans of protobuf come back as those of JSON, also where those of several traces alternate", async () => {
+    const store = await open({ driver });
+    const sent = [protobufSpan(1, 1), protobufSpan(2, 2), protobufSpan(1, 3), protobufSpan(1, 4), protobufSpan(2, 5)];
+    const read = (body: Uint8Array, format: Payload["format"]) => readPayload({ signal: "traces", format, body }).spans;
+    const expected = read(ProtobufTraceSerializer.serializeRequest(sent)!, "otlp-protobuf");
+    expect(expected).toEqual(read(JsonTraceSerializer.serializeRequest(sent)!, "otlp-json"));
+    for (const part of [sent, sent.slice(1, 3), [protobufSpan(1, 6)]]) {
+      const body = new Uint8Array(ProtobufTraceSerializer.serializeRequest(part)!);
+      mustBeKept(await store.ingest({ signal: "traces", format: "otlp-protobuf", body }));
+    }
+    const late = read(ProtobufTraceSerializer.serializeRequest([protobufSpan(1, 6)])!, "otlp-protobuf");
+    const traceIds = [hexId(1, 32), hexId(2, 32)];
+    const stored: SpanRecord[][] = [];
+    for await (const trace of store.readTraces({ traceIds })) stored.push(trace);
+    expect(stored).toEqual([
+      [expected[0], expected[2], expected[3], ...late],
+      [expected[1], expected[4]],
+    ]);
+    const { traces } = await store.listTraces({ text: "grüße 5", attributes: [] }, { limit: 10 });
+    expect(traces.map((trace) => trace.traceId)).toEqual([hexId(2, 32)]);
+    expect((await store.getTrace(hexId(1, 32)))?.strings).toContain("SELECT \"a\" ['1'] → 3 rows");
   });
 
   test("times and durations that no clock has do not stop what comes with them", async () => {
@@ -285,4 +312,32 @@ describe.each(drivers)("ingest with %s", (driver) => {
 function permutations<Item>(items: readonly Item[]): Item[][] {
   if (items.length <= 1) return [[...items]];
   return items.flatMap((item, index) => permutations(items.toSpliced(index, 1)).map((rest) => [item, ...rest]));
+}
+
+/** As the official SDK ends it. */
+function protobufSpan(trace: number, id: number): ReadableSpan {
+  const time: [number, number] = [EPOCH / 1e6, 0];
+  return {
+    name: `span ${id} "ü"`,
+    kind: 2,
+    spanContext: () => ({ traceId: hexId(trace, 32), spanId: hexId(id, 16), traceFlags: 1 }),
+    startTime: time,
+    endTime: time,
+    status: { code: id === 4 ? 2 : 0, message: "no" },
+    attributes: {
+      "db.system.name": "postgresql",
+      "db.query.text": 'SELECT "a"',
+      "db.query.parameter.0": "1",
+      "db.response.returned_rows": 3,
+      text: `Grüße ${id}\n`,
+      list: ["a", 1, true],
+    },
+    links: [],
+    events: [{ name: "event", time, attributes: { a: 1 } }],
+    resource: { attributes: { "service.name": `service ${id % 2}` } },
+    instrumentationScope: { name: "scope", version: "1" },
+    droppedAttributesCount: 0,
+    droppedEventsCount: 0,
+    droppedLinksCount: 0,
+  } as unknown as ReadableSpan;
 }
