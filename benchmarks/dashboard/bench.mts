@@ -1,4 +1,5 @@
 // npm run bench:dashboard: see --help.
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,6 +20,7 @@ const usage = `npm run bench:dashboard [-- options]
 How fast the dashboard takes spans, answers questions about them, and draws them: in processes of its own, on both drivers.
 
   --spans <n>   spans to send and to keep (default: 1000000)
+  --store       the store alone, in one process without a network: CPU time a span, which other work on the machine hardly changes
   --quick       100000 spans, and the page with 10000 at most
   --json        one object instead of tables
   --help        this text`;
@@ -30,6 +32,7 @@ const ASKED = 15;
 const { values } = parseArgs({
   options: {
     spans: { type: "string" },
+    store: { type: "boolean", default: false },
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
@@ -41,6 +44,20 @@ if (values.help) {
 }
 const spans = Number(values.spans ?? (values.quick ? 100_000 : 1_000_000));
 const say = (message: string): void => console.error(message);
+
+if (values.store) {
+  for (const [driver, version] of Object.entries(DRIVERS)) {
+    const child = join(import.meta.dirname, "store-child.mts");
+    const args = ["--import", import.meta.resolve("tsx"), "--max-semi-space-size=32", child, driver, String(spans)];
+    const answer = execFileSync(installNode(version), args, { encoding: "utf8" });
+    const micros = JSON.parse(answer) as number[];
+    const [least, median] = [quantile(micros, 0), quantile(micros, 0.5)].map((value) => value.toFixed(1));
+    console.log(
+      `${driver}: ${least} µs of CPU time a span at least, ${median} in the median of ${micros.length} portions`,
+    );
+  }
+  process.exit(0);
+}
 
 await ensureDashboardBuilt();
 const folder = mkdtempSync(join(tmpdir(), "tracekit-bench-dashboard-"));
@@ -122,6 +139,8 @@ function print(): void {
         {
           "spans/s": Math.round(run.spansPerSecond),
           "CPU µs/span": round(run.cpuMicrosPerSpan),
+          "main thread": round(run.mainMicrosPerSpan),
+          "store's thread": round(run.storeMicrosPerSpan),
           "loop delay p99 ms": run.loopDelayP99Millis,
           "RSS MB": run.rssMegabytes,
           "store MB": run.storeMegabytes,

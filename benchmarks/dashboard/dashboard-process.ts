@@ -8,6 +8,9 @@ export interface Probe {
   loopDelayP99Millis: number;
   loopDelayMaxMillis: number;
   cpuMicros: number;
+  /** Of the main thread, and of the store's. The rest is the garbage collector's and the compiler's. NaN where it is not told. */
+  mainCpuMicros: number;
+  storeCpuMicros: number;
   rssMegabytes: number;
 }
 

@@ -7,6 +7,8 @@ export interface Ingest extends Probe {
   seconds: number;
   spansPerSecond: number;
   cpuMicrosPerSpan: number;
+  mainMicrosPerSpan: number;
+  storeMicrosPerSpan: number;
   /** Requests that had to be sent again because the store was behind. */
   refused: number;
   /** Updates a page got meanwhile. */
@@ -48,6 +50,8 @@ export async function ingest(
     seconds,
     spansPerSecond: acknowledged / seconds,
     cpuMicrosPerSpan: (after.cpuMicros - before.cpuMicros) / acknowledged,
+    mainMicrosPerSpan: (after.mainCpuMicros - before.mainCpuMicros) / acknowledged,
+    storeMicrosPerSpan: (after.storeCpuMicros - before.storeCpuMicros) / acknowledged,
     refused,
     liveUpdates: page.end(),
   };

@@ -34,9 +34,9 @@ export class JsonBytes {
     this.length += this.bytes.utf8Write(text, this.length);
   }
 
-  /** A whole number of at most 2^53, or any other. */
   number(value: number): void {
-    if (!(value >= 0 && value < 1e9 && Number.isInteger(value)) || Object.is(value, -0)) {
+    // Of other numbers the digits are not as easily told.
+    if (!(value >= 0 && value < 1e9 && value === (value | 0))) {
       this.json(JSON.stringify(value));
       return;
     }

@@ -16,7 +16,8 @@ export interface SpanDescription {
 }
 
 const MAX_TEXT = 400;
-const MAX_PARAMETERS = 5;
+/** Of a query, the first that are told by their place. */
+const PARAMETERS: readonly string[] = Array.from({ length: 5 }, (_, place) => `db.query.parameter.${place}`);
 const MAX_PARAMETER = 24;
 
 const CLIENT = 3;
@@ -74,7 +75,7 @@ export const DESCRIBING: ReadonlySet<string> = new Set([
   "url.path",
   "url.query",
   "user.id",
-  ...Array.from({ length: MAX_PARAMETERS }, (_, place) => `db.query.parameter.${place}`),
+  ...PARAMETERS,
 ]);
 
 /** Reads current names of the semantic conventions first, those they replaced after that. */
@@ -145,11 +146,11 @@ function describeDatabase(span: SpanRecord, system: string, statement: string): 
   return describe(span, "database", detail, peer, normalise(statement));
 }
 
-/** `['h4s9b1', 'https://nodejs.org…']`: the first parameters that are told by their place. */
+/** `['h4s9b1', 'https://nodejs.org…']`. */
 function parametersOf(read: Attributes): string {
   const shown: string[] = [];
-  for (let place = 0; place < MAX_PARAMETERS; place++) {
-    const value = read[`db.query.parameter.${place}`];
+  for (const key of PARAMETERS) {
+    const value = read[key];
     if (value === undefined) break;
     const whole = text(value);
     shown.push(`'${whole.length > MAX_PARAMETER ? `${whole.slice(0, MAX_PARAMETER)}…` : whole}'`);

@@ -66,7 +66,10 @@ const ERROR = 2;
 /** A row and the ids of the spans that are counted in it: what is needed to add more. */
 export interface TraceState {
   row: TraceRow;
-  spanIds: Set<string>;
+  /** As `ChunkRow.ids`. Most traces come once: a set of each would be most of what the garbage collector has to keep. */
+  ids: string[];
+  /** Instead of `ids`, from the time when more came. */
+  spanIds: Set<string> | undefined;
 }
 
 /** A trace of which nothing has arrived. */
@@ -97,11 +100,11 @@ export function newTrace(id: number, traceId: string): TraceState {
     chunk_count: 0,
     arrived_at: 0,
   };
-  return { row, spanIds: new Set() };
+  return { row, ids: [], spanIds: undefined };
 }
 
 /** Counts a span in. The result is the same in whatever order spans arrive. */
-export function addSpan({ row }: TraceState, span: SpanRecord, described: SpanDescription): void {
+export function addSpan(row: TraceRow, span: SpanRecord, described: SpanDescription): void {
   const { start } = span;
   const end = bounded(span.durationNanos);
   if (row.span_count === 0) {

@@ -4,7 +4,7 @@ import { describeSpan } from "./describe-span.ts";
 import { LONG_TEXT, type Bindable, type Driver } from "./driver.ts";
 import { PARTS } from "./schema.ts";
 import type { Sources } from "./sources.ts";
-import { ChunkBuilder, ChunkSpace, type JsonSlice, type WrittenChunk } from "./span-chunk.ts";
+import { allIds, ChunkBuilder, ChunkSpace, type JsonSlice, type WrittenChunk } from "./span-chunk.ts";
 import {
   addSpan,
   newTrace,
@@ -50,7 +50,10 @@ export interface Written {
   changed: number[];
 }
 
-interface Pending extends TraceState {
+interface Pending {
+  state: TraceState;
+  row: TraceRow;
+  spanIds: Set<string>;
   isNew: boolean;
   chunks: ChunkBuilder | undefined;
   services: Set<string>;
@@ -136,7 +139,7 @@ export class Writer {
       this.openSpans += 1;
       written.newSpans += 1;
       const described = describeSpan(span);
-      addSpan(trace, span, described);
+      addSpan(trace.row, span, described);
       trace.services.add(span.resource.serviceName);
       trace.chunks ??= new ChunkBuilder(this.space);
       const resource = this.sources.resourceId(span.resource, era);
@@ -154,7 +157,9 @@ export class Writer {
     this.open.delete(traceId);
     const state = known ?? newTrace(this.nextId++, traceId);
     this.open.set(traceId, state);
-    return { ...state, isNew: known === undefined, chunks: undefined, services: new Set() };
+    const spanIds = state.spanIds ?? new Set(state.ids.flatMap(allIds));
+    if (known !== undefined) state.spanIds = spanIds;
+    return { state, row: state.row, spanIds, isNew: known === undefined, chunks: undefined, services: new Set() };
   }
 
   private read(traceId: string): TraceState | undefined {
@@ -163,21 +168,21 @@ export class Writer {
     if (known === undefined) return undefined;
     const rows = this.database.prepare(`SELECT ${COLUMNS} FROM traces WHERE id = ?`).all([Number(known["id"])]);
     const row = rows[0] as unknown as TraceRow;
-    const spanIds = new Set<string>();
     const chunks = this.database.prepare("SELECT ids FROM chunks WHERE id >= ? AND id < ?");
-    for (const { ids } of chunks.all([row.id * PARTS, (row.id + 1) * PARTS]) as { ids: string }[])
-      for (let at = 0; at < ids.length; at += 16) spanIds.add(ids.slice(at, at + 16));
-    this.openSpans += spanIds.size;
-    return { row: { ...row }, spanIds };
+    const ids = chunks.all([row.id * PARTS, (row.id + 1) * PARTS]).map((chunk) => String(chunk["ids"]));
+    this.openSpans += row.span_count;
+    return { row: { ...row }, ids, spanIds: undefined };
   }
 
-  private writeTrace({ row, isNew, chunks, services }: Pending, now: number, written: Written): void {
+  private writeTrace({ state, row, isNew, chunks, services }: Pending, now: number, written: Written): void {
     withServices(row, services);
     row.arrived_at = now;
     chunks!.finish((chunk) => {
       this.database.prepare(INSERT_CHUNK).run(chunkValues(row.id * PARTS + row.chunk_count, chunk));
       row.chunk_count += 1;
+      if (state.spanIds === undefined) state.ids.push(chunk.ids);
     });
+    if (state.spanIds !== undefined) state.ids = [];
     if (isNew) {
       written.newTraces += 1;
       this.database.prepare(INSERT_TRACE).run(rowValues(row));
@@ -204,12 +209,12 @@ export class Writer {
 
   private shrink(): void {
     if (this.openSpans <= MAX_OPEN_SPANS && this.open.size <= MAX_OPEN_TRACES) return;
-    for (const [traceId, { spanIds }] of this.open) {
+    for (const [traceId, { row }] of this.open) {
       if (this.openSpans <= MAX_OPEN_SPANS / 2 && this.open.size <= MAX_OPEN_TRACES / 2) return;
       // The one that is growing would be read again with the next batch.
       if (this.open.size === 1) return;
       this.open.delete(traceId);
-      this.openSpans -= spanIds.size;
+      this.openSpans -= row.span_count;
     }
   }
 }
