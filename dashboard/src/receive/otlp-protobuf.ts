@@ -86,6 +86,13 @@ const LIST: MessageShape = { name: "ArrayValue or KeyValueList", fields: ["", "v
 const NO_TIME: Instant = { unixMicros: 0, nanos: 0 };
 const UNSET: SpanRecord["status"] = { code: 0, message: "" };
 
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const BRACE = 0x7b;
+const END_BRACE = 0x7d;
+const BRACKET = 0x5b;
+const END_BRACKET = 0x5d;
+
 type Signal = "traces" | "logs";
 
 /** Kept across requests, as is what follows: there is one at a time. */
@@ -553,13 +560,6 @@ function enter(wire: Wire, depth: number): void {
   }
   wire.count();
 }
-
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const BRACE = 0x7b;
-const END_BRACE = 0x7d;
-const BRACKET = 0x5b;
-const END_BRACKET = 0x5d;
 
 function endAttributes({ json, ends }: AttributesJson, start: number): void {
   if (json.length === start) json.byte(BRACE);

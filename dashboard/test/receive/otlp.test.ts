@@ -195,11 +195,14 @@ test("an empty protobuf request is a request of nothing", () => {
 });
 
 describe("what protobuf allows", () => {
+  const writeIds = (span: PbfWriter): void => {
+    span.writeBytesField(1, Buffer.from(IDS.traceId, "hex"));
+    span.writeBytesField(2, Buffer.from(IDS.spanId, "hex"));
+  };
   /** Requests of one span, written by pbf. */
   const request = (write: (span: PbfWriter) => void, group?: (writer: PbfWriter) => void): Buffer => {
     const ids = (_: null, writer: PbfWriter): void => {
-      writer.writeBytesField(1, Buffer.from(IDS.traceId, "hex"));
-      writer.writeBytesField(2, Buffer.from(IDS.spanId, "hex"));
+      writeIds(writer);
       write(writer);
     };
     const writer = new PbfWriter();
@@ -234,6 +237,46 @@ describe("what protobuf allows", () => {
         ),
     );
     expect(traces("otlp-protobuf", body).spans[0]?.resource.serviceName).toBe("late");
+  });
+
+  test("resource and scope are known again from one request to the next, and those in two parts change no other", () => {
+    const part = (writer: PbfWriter, key: string): void =>
+      writer.writeMessage(
+        1,
+        (_, resource) => attribute(resource, 1, key, (value) => value.writeStringField(1, "x")),
+        null,
+      );
+    const scoped = (writer: PbfWriter, ...versions: string[]): void =>
+      writer.writeMessage(
+        2,
+        (_, group) => {
+          group.writeMessage(1, (__, scope) => scope.writeStringField(1, "known"), null);
+          for (const version of versions)
+            group.writeMessage(1, (__, scope) => scope.writeStringField(2, version), null);
+          group.writeMessage(2, (__, span) => writeIds(span), null);
+        },
+        null,
+      );
+    const read = (keys: readonly string[], ...versions: string[]) => {
+      const writer = new PbfWriter();
+      const write = (group: PbfWriter): void => {
+        for (const key of keys) part(group, key);
+        scoped(group, ...versions);
+      };
+      writer.writeMessage(1, (_, group) => write(group), null);
+      return traces("otlp-protobuf", Buffer.from(writer.finish())).spans[0]!;
+    };
+    const first = read(["a"]);
+    const twoParts = read(["a", "b"], "2");
+    const again = read(["a"]);
+    expect(first.resource.attributes).toEqual({ a: "x" });
+    expect(twoParts.resource.attributes).toEqual({ a: "x", b: "x" });
+    expect(again.resource).toBe(first.resource);
+    expect([first.scope, twoParts.scope, again.scope]).toEqual([
+      { name: "known", version: "" },
+      { name: "known", version: "2" },
+      { name: "known", version: "" },
+    ]);
   });
 
   test("fields that are not known are passed over", () => {
