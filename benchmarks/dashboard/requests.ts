@@ -11,7 +11,12 @@ export interface SpanRequest {
 
 const SPANS_PER_REQUEST = 2000;
 const ENDPOINTS = ["POST /shorten", "GET /:id", "GET /users/:id", "POST /orders", "GET /search", "GET /health"];
-const SERVICES = ["url", "analytics", "notifier", "shop", "billing", "search"];
+/** One object each: a request says it once for all spans that have it, as an SDK or a collector does. */
+const RESOURCES = ["url", "analytics", "notifier", "shop", "billing", "search"].map((service) => ({
+  attributes: { "service.name": service, "service.version": "1.0.0" },
+  asyncAttributesPending: false,
+}));
+const SCOPE = { name: "@tracekit/auto/pg", version: "0.1.0" };
 
 /** A day's traffic in small: `count` requests of OTLP protobuf with 2,000 spans each, about ten a trace and 300 bytes of
  *  attributes a span: statements with parameters, cache keys, bodies, users, 3 % errors. The same for the same arguments. */
@@ -50,7 +55,7 @@ export function stampRound({ body, idOffsets }: SpanRequest, round: number): Buf
 
 function makeTrace(random: () => number, traceId: string, size: number, startMillis: number): ReadableSpan[] {
   const endpoint = pick(random, ENDPOINTS);
-  const service = pick(random, SERVICES);
+  const resource = pick(random, RESOURCES);
   const user = `u_${Math.floor(random() * 5000)}`;
   const failed = random() < 0.03;
   const spanIds = Array.from({ length: size }, () => hex(random, 8));
@@ -107,8 +112,8 @@ function makeTrace(random: () => number, traceId: string, size: number, startMil
       links: [],
       events: [],
       ended: true,
-      resource: { attributes: { "service.name": service, "service.version": "1.0.0" }, asyncAttributesPending: false },
-      instrumentationScope: { name: "@tracekit/auto/pg", version: "0.1.0" },
+      resource,
+      instrumentationScope: SCOPE,
       droppedAttributesCount: 0,
       droppedEventsCount: 0,
       droppedLinksCount: 0,
