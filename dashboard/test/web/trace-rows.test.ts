@@ -150,6 +150,12 @@ describe("rows", () => {
     const rows = buildRows(model, { ...everything, folding: false });
     expect(rows).toHaveLength(model.tree.nodeCount);
   });
+
+  test("begin with the same ones where only the first are wanted", () => {
+    const model = modelOf(largeTrace({ spans: 20_000, brokenPerThousand: 10 }));
+    const first = buildRows(model, { ...everything, most: 300 });
+    expect(first).toEqual(buildRows(model, everything).slice(0, 300));
+  });
 });
 
 describe("search", () => {

@@ -35,6 +35,8 @@ export interface RowOptions {
   minNanos: number;
   /** Which spans to show, with what is above them; undefined for all. */
   only?: ((model: TraceModel) => Uint8Array) | undefined;
+  /** So many lines are enough; all by default. */
+  most?: number;
 }
 
 /** Names a row across reloads of its trace. */
@@ -59,9 +61,10 @@ export function indexOfRow(rows: readonly Row[], wanted: RowId): number {
   });
 }
 
-/** All lines, from top to bottom. */
+/** The lines from top to bottom. */
 export function buildRows(main: TraceModel, options: RowOptions): Row[] {
   const rows: Row[] = [];
+  const most = options.most ?? Infinity;
   const kept = new Map<TraceModel, Uint8Array | undefined>();
   const shown = new Set([main.traceId]);
   const waiting: Row[] = [];
@@ -79,7 +82,7 @@ export function buildRows(main: TraceModel, options: RowOptions): Row[] {
   };
 
   push(nodesToRows(main, main.tree.roots, 1, options.folding));
-  for (let row = waiting.pop(); row !== undefined; row = waiting.pop()) {
+  for (let row = waiting.pop(); row !== undefined && rows.length < most; row = waiting.pop()) {
     rows.push(row);
     const { model, node, level } = row;
     if (row.type === "fold") {
@@ -98,7 +101,7 @@ export function buildRows(main: TraceModel, options: RowOptions): Row[] {
     if (isLeaf && links.length === 0) continue;
     const below = isLeaf ? [] : nodesToRows(model, childrenOf(model.tree, node), level + 1, options.folding);
     row.isExpandable = below.length + links.length > 0;
-    row.isExpanded = row.isExpandable && !options.collapsed.has(idOf(model, node));
+    row.isExpanded = row.isExpandable && (options.collapsed.size === 0 || !options.collapsed.has(idOf(model, node)));
     if (row.isExpanded) push(links.length === 0 ? below : [...links, ...below]);
   }
   return rows;

@@ -1,6 +1,7 @@
 import { batch, computed, signal, type ReadonlySignal, type Signal } from "@preact/signals";
 import { createTimeScale, type TimeScale } from "../../../src/analysis/gaps.ts";
 import type { TraceLink } from "../../../src/model/trace.ts";
+import { afterPaint } from "../../after-paint.ts";
 import { api } from "../../api.ts";
 import { follow as followServer } from "../../live.ts";
 import { navigate, route, setParams } from "../../router.ts";
@@ -12,6 +13,9 @@ import type { Range } from "./ticks.ts";
 
 /** Spans come in bursts; the trace is loaded again at most this often. */
 const RELOAD_MILLIS = 500;
+/** Of a trace with so many spans, the lines that no window shows are made when the first frame is drawn. */
+const MANY_SPANS = 2000;
+const FIRST_ROWS = 300;
 /** Zooming further in shows nothing more. */
 const SMALLEST_RANGE_NANOS = 100;
 
@@ -102,6 +106,7 @@ export function createTraceView(traceId: string): TraceView {
     models.value.reduce((sum, each) => sum + (matchesOf(each)?.reduce((count, found) => count + found, 0) ?? 0), 0),
   );
 
+  const most = signal(Infinity);
   const rows = computed<readonly Row[]>(() => {
     if (model.value === undefined) return [];
     const isFiltered = only.value && query.value.trim() !== "";
@@ -112,8 +117,12 @@ export function createTraceView(traceId: string): TraceView {
       folding: folding.value,
       minNanos: minNanos.value,
       only: isFiltered ? matches : undefined,
+      most: most.value,
     });
   });
+  const completeRows = (): void => {
+    most.value = Infinity;
+  };
   const scale = computed(() =>
     createTimeScale(
       models.value.map(({ tree, offset }) => ({ start: tree.start, end: tree.end, offset })),
@@ -186,6 +195,7 @@ export function createTraceView(traceId: string): TraceView {
     change({ span: spanIdOf(row.model, row.node), of });
   };
   const focusRow = (index: number, { focus = true } = {}): void => {
+    completeRows();
     const all = rows.peek();
     const row = all[Math.min(Math.max(index, 0), all.length - 1)];
     if (row === undefined) return;
@@ -233,6 +243,7 @@ export function createTraceView(traceId: string): TraceView {
 
   const reveal: TraceView["reveal"] = ({ model: of, node }, { focus = true, pan = true } = {}) => {
     batch(() => {
+      completeRows();
       const opened = new Set(openFolds.peek());
       const expanded = new Set(collapsed.peek());
       for (let above = node; above >= 0; above = of.tree.parent[above]!) {
@@ -318,12 +329,14 @@ export function createTraceView(traceId: string): TraceView {
       const hasMoved = before !== undefined && nanosBetween(before, next.start) !== 0;
       batch(() => {
         failure.value = undefined;
+        if (isFirst && next.tree.nodeCount > MANY_SPANS) most.value = FIRST_ROWS;
         model.value = next;
         if (isFirst && detail.summary.traceId !== traceId)
           navigate(`/trace/${detail.summary.traceId}${location.search}`, { replace: true });
         const { span } = choices.peek();
         if (isFirst && span !== undefined) revealFirst(span);
       });
+      if (isFirst) afterPaint(completeRows);
       if (isFirst || hasMoved) for (const id of choices.peek().follow) void loadLinked(id);
       isFirst = false;
     } catch (error) {
