@@ -16,7 +16,7 @@ const IN_FLIGHT_MILLIS = 60_000;
 /** What the trace is: operation, outcome, who and when, and where its time went. */
 export function TraceHeader({ view, model }: { view: TraceView; model: TraceModel }): JSX.Element {
   const { summary } = model.detail;
-  const shares = useMemo(() => shareByService(model), [model]);
+  const shares = useMemo(() => (summary.services.length < 2 ? [] : shareByService(model)), [model]);
   return (
     <header class="trace-header">
       <div class="trace-title">
