@@ -119,6 +119,8 @@ async function run(given: Given, program: Program): Promise<number> {
   // Before the store is opened: that another dashboard has it is the lesser half of the truth.
   if (port !== 0) refuseIfTaken(await whoListens(addressOf(host, port), token), addressOf(host, port), port, program);
   const store = await openStore(place(settings));
+  // From before anybody can see that it runs.
+  const ending = asked();
   let server: RunningServer;
   try {
     server = await startServer({
@@ -150,7 +152,7 @@ async function run(given: Given, program: Program): Promise<number> {
   process.send?.({ ready: server.urls[0] });
   if (process.connected) process.disconnect();
 
-  await Promise.race([asked(), ...(given.has("until-unused") ? [unused(server)] : [])]);
+  await Promise.race([ending, ...(given.has("until-unused") ? [unused(server)] : [])]);
   await server.close();
   await store.close();
   return 0;
