@@ -48,8 +48,6 @@ export interface Received {
   readonly requests: number;
   readonly wireBytes: number;
   readonly bytes: number;
-  /** When the last request came, on this process's clock. */
-  readonly changedAt: number;
 }
 
 /** Starts the application of a workload under a tracer, in a fresh process. */
@@ -94,7 +92,7 @@ export async function startContestant(
       const all = await services.sink.ask<Received[]>("counts");
       const received = all[sink];
       if (received === undefined) throw new Error(`there is no sink ${sink}`);
-      return { ...received, changedAt: received.changedAt - performance.timeOrigin };
+      return received;
     },
     stop: () => server.stop(),
   };

@@ -11,9 +11,10 @@ import type { Workload } from "./workloads.ts";
 export interface Plan {
   /** Fresh processes this often. */
   readonly rounds: number;
-  /** Slices of load for each variant in a round: `max`, but after `seconds` of the round no more than `min`. The first
-   *  half only warms up: with a tracer it takes thousands of requests until V8 has compiled what it will. */
-  readonly slices: { readonly min: number; readonly max: number; readonly seconds: number };
+  /** Slices of load for each variant in a round: the last `max` count, and at most half of all. Before them come at least
+   *  as many to warm up, and where `warmUp` is set, the requests its workload names. After `seconds` of the round there are
+   *  no more than `min`. */
+  readonly slices: { readonly min: number; readonly max: number; readonly seconds: number; readonly warmUp: boolean };
   /** A slice has as many requests as its workload says, or fewer where no tracer would take longer than this for them. */
   readonly maxSliceMillis: number;
   readonly pressure: { readonly workloads: readonly string[]; readonly seconds: number };
@@ -64,8 +65,10 @@ async function measureRound(
 
   const before = await receivedByAll(contestants);
   const usages = contestants.map((): number[] => []);
+  const { min, max } = plan.slices;
+  const warmUp = plan.slices.warmUp ? Math.max(max, Math.ceil(workload.warmUp / requests)) : max;
   let slices = 0;
-  while (slices < (isOverdue() ? plan.slices.min : plan.slices.max)) {
+  while (slices < (isOverdue() ? min : warmUp + max)) {
     for (const index of turn(contestants.length, slices)) {
       const contestant = contestants[index]!;
       usages[index]!.push((await contestant.usage()).cpuMicros);
@@ -87,8 +90,9 @@ async function measureRound(
     // What a slice leaves behind to be exported is done before the next one begins, so it counts for its own.
     const readings = [...usages[index]!, cpuMicros];
     const ofSlices = usages[index]!.map((reading, slice) => (readings[slice + 1]! - reading) / requests);
-    result.warmUpCpuMicros.push(...ofSlices.slice(0, Math.floor(slices / 2)));
-    result.cpuMicros.push(...ofSlices.slice(Math.floor(slices / 2)));
+    const counting = Math.min(Math.ceil(slices / 2), max);
+    result.warmUpCpuMicros.push(...ofSlices.slice(0, -counting));
+    result.cpuMicros.push(...ofSlices.slice(-counting));
     result.rssMegabytes.push(rssMegabytes);
     result.spansPerRequest = spansPerRequest[index]!;
     result.spansExpected += expected[index]!;

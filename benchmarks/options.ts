@@ -75,7 +75,7 @@ interface RunPlan extends Plan {
 export const plans: Readonly<Record<"full" | "quick", RunPlan>> = {
   full: {
     rounds: 2,
-    slices: { min: 12, max: 12, seconds: 0 },
+    slices: { min: 24, max: 12, seconds: Infinity, warmUp: true },
     maxSliceMillis: Infinity,
     pressure: { workloads: ["mixed"], seconds: 4 },
     flushMillis: 1000,
@@ -85,7 +85,7 @@ export const plans: Readonly<Record<"full" | "quick", RunPlan>> = {
   },
   quick: {
     rounds: 1,
-    slices: { min: 4, max: 16, seconds: 20 },
+    slices: { min: 4, max: 8, seconds: 20, warmUp: false },
     maxSliceMillis: 120,
     pressure: { workloads: ["mixed"], seconds: 0.5 },
     flushMillis: 200,

@@ -25,7 +25,8 @@ Written by \`npm run bench -- --node <version>\`, which replaces the section of 
   other turn backwards; each round has fresh processes.
 - **CPU time** is that of the whole server process, user and system, all threads, from one slice of load to the next, so
   that the export of a slice's spans counts for it. What is added is the median of the differences to no tracer in the same
-  turn, ± half the distance between their quartiles. The first half of each round's slices is warm-up and does not count.
+  turn, ± half the distance between their quartiles. Before them come as many requests as it takes until V8 has compiled what
+  it will, which do not count (\`warmUp\` in \`workloads.ts\`).
 - Every span goes to a sink over HTTP, which counts it. "Lost" is what a tracer was seen to make of a calm request, times
   the requests, less what arrived.
 - Peers run as their documentation says, with metrics, logs, telemetry and remote configuration off.

@@ -23,7 +23,6 @@ const answers = {
         requests: 0,
         wireBytes: 0,
         bytes: 0,
-        changedAt: 0,
       };
       const server = createServer((request, response) => receive(sink, request, response));
       server.listen(0, "127.0.0.1", () => resolve({ sink: sinks.push(sink) - 1, port: server.address().port }));
@@ -32,13 +31,7 @@ const answers = {
   /** What every sink has received so far. */
   counts() {
     sinks.forEach(count);
-    return sinks.map(({ spans, requests, wireBytes, bytes, changedAt }) => ({
-      spans,
-      requests,
-      wireBytes,
-      bytes,
-      changedAt,
-    }));
+    return sinks.map(({ spans, requests, wireBytes, bytes }) => ({ spans, requests, wireBytes, bytes }));
   },
 };
 
@@ -54,7 +47,6 @@ function receive(sink, request, response) {
     const body = Buffer.concat(chunks);
     sink.bodies.push({ body, isGzip: request.headers["content-encoding"] === "gzip" });
     sink.keptBytes += body.length;
-    sink.changedAt = performance.timeOrigin + performance.now();
     if (sink.keptBytes > 256 << 20) count(sink);
     response.end(sink.reply);
   });
