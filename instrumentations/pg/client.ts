@@ -38,7 +38,11 @@ export function clientWrappers(Client: any, kit: Kit): Record<"query" | "connect
       let call: OperationCall<QueryState> | undefined;
       let theirs: unknown;
       let isSubmittable = false;
+      let isQueriedByPool = false;
       try {
+        const connection = connectionOf(this);
+        isQueriedByPool = connection.poolQuery === config;
+        connection.poolQuery = undefined;
         isSubmittable = typeof config.submit === "function";
         if (!isSubmittable) theirs = findCallback(config, values, callback);
         const state = new QueryState();
@@ -53,8 +57,8 @@ export function clientWrappers(Client: any, kit: Kit): Record<"query" | "connect
         call?.succeed();
         return Reflect.apply(original, this, arguments);
       }
-      // What is no function is for pg to complain about.
-      if (isSubmittable || (theirs ? typeof theirs !== "function" : call === undefined)) {
+      // What is no function is for pg to complain about. What runs in the pool's own callback finds its context itself.
+      if (isSubmittable || (theirs && !isQueriedByPool ? typeof theirs !== "function" : call === undefined)) {
         try {
           return Reflect.apply(original, this, arguments);
         } catch (error) {
@@ -69,6 +73,8 @@ export function clientWrappers(Client: any, kit: Kit): Record<"query" | "connect
         const callTheirs = theirs as AnyFunction;
         ours = function (this: unknown, ...outcome: unknown[]): unknown {
           settle(call, outcome[0], outcome[1]);
+          // To enter a context copies all stores of the application, twice.
+          if (isQueriedByPool) return Reflect.apply(callTheirs, this, outcome);
           return tracing.run(caller, callTheirs, this, outcome);
         };
       } else {

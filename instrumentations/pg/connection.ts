@@ -1,5 +1,6 @@
 import type { Kit } from "../../src/instrumentation/kit.ts";
 import type { AttributeBlock } from "../../src/trace/attributes.ts";
+import { createHiddenSlot } from "../shared/hidden-slot.ts";
 import { targetBlock } from "../shared/postgresql.ts";
 import { SqlTransactions } from "../shared/sql-transactions.ts";
 
@@ -8,6 +9,8 @@ export class Connection {
   readonly block: AttributeBlock;
   /** How long its present holder waited for it; 0 once a query has said so. */
   poolWaitMillis = 0;
+  /** What `pool.query()` was given, where it is about to ask this connection: with a callback of the pool's own. */
+  poolQuery: unknown = undefined;
   /** Somebody listens for its end, because it has had transactions. */
   isWatched = false;
 
@@ -16,7 +19,7 @@ export class Connection {
   }
 }
 
-const connections = new WeakMap<object, Connection>();
+const connections = createHiddenSlot<Connection>();
 
 /** Of a Client, native or not. */
 export function connectionOf(client: any): Connection {

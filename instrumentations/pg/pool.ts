@@ -13,11 +13,15 @@ export function poolWrappers(kit: Kit): Record<"connect" | "query" | "newClient"
   const { owner, tracing } = kit;
   const bound = kit.bind(connectOperation);
   const transactions = transactionsOf(kit);
+  /** What `pool.query()` was given, until it has asked for a connection. */
+  let querying: unknown;
 
   // A checkout waits in a queue that other requests work off: its callback has to find its way back. For a promise
   // `await` does that.
   const wrapConnect: Wrapper = (original) =>
     function connect(this: any, callback?: any): any {
+      const poolQuery = querying;
+      querying = undefined;
       if (!owner.enabled || (callback && typeof callback !== "function")) {
         return Reflect.apply(original, this, arguments);
       }
@@ -28,7 +32,9 @@ export function poolWrappers(kit: Kit): Record<"connect" | "query" | "newClient"
           beginOperation(bound, this, [], poolBlock(this), caller, startMillis)?.fail(outcome);
         } else {
           const waited = now() - startMillis;
-          connectionOf(outcome).poolWaitMillis = waited < MIN_POOL_WAIT_MILLIS ? 0 : waited;
+          const connection = connectionOf(outcome);
+          connection.poolWaitMillis = waited < MIN_POOL_WAIT_MILLIS ? 0 : waited;
+          connection.poolQuery = poolQuery;
         }
       });
     };
@@ -37,13 +43,18 @@ export function poolWrappers(kit: Kit): Record<"connect" | "query" | "newClient"
   const wrapQuery: Wrapper = (original) =>
     function query(this: any, text: any, values?: any, callback?: any): any {
       if (!owner.enabled) return Reflect.apply(original, this, arguments);
-      if (typeof values === "function") {
-        return Reflect.apply(original, this, [text, bindTo(tracing, tracing.active(), values)]);
+      querying = text;
+      try {
+        if (typeof values === "function") {
+          return Reflect.apply(original, this, [text, bindTo(tracing, tracing.active(), values)]);
+        }
+        if (typeof callback === "function") {
+          return Reflect.apply(original, this, [text, values, bindTo(tracing, tracing.active(), callback)]);
+        }
+        return Reflect.apply(original, this, arguments);
+      } finally {
+        querying = undefined;
       }
-      if (typeof callback === "function") {
-        return Reflect.apply(original, this, [text, values, bindTo(tracing, tracing.active(), callback)]);
-      }
-      return Reflect.apply(original, this, arguments);
     };
 
   const wrapNewClient: Wrapper = (original) =>

@@ -507,6 +507,25 @@ async function runOwnScenarios() {
       }),
     ),
   );
+  // Its connections are prepared before anybody gets them: the pool's first query is not what `query()` was asked.
+  class PreparingPool extends Pool {
+    connect(callback) {
+      return super.connect((error, connected, release) => {
+        if (error) return callback(error);
+        connected.query("SET application_name = 'prepared'", (failure) => callback(failure, connected, release));
+      });
+    }
+  }
+  const preparing = new PreparingPool({ ...options, max: 1 });
+  await Promise.all(
+    ["A", "B"].map((name) =>
+      scenario(`preparing pool ${name}`, async (note, where) => {
+        note(shape(await preparing.query("SELECT pg_sleep(0.02), $1::text AS name", [name])).rows[0].name);
+        where();
+      }),
+    ),
+  );
+  await preparing.end();
   await scenario("checkout", async (note) => {
     const promise = single.connect();
     note(promise.constructor === Promise);

@@ -95,6 +95,8 @@ databaseContract(
         "pool callback A": 2,
         "pool callback B": 2,
         "pool callback C": 2,
+        "preparing pool A": 2,
+        "preparing pool B": 2,
         checkout: 2,
         copy: 6,
         types: 4,
