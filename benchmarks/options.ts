@@ -20,7 +20,8 @@ export const help: string = `npm run bench [-- options]
 
 Measures what tracers cost: CPU time of the whole server process per request, all threads, exporting included.
 
-  --quick              fewer and shorter slices; all variants and workloads in less than three minutes
+  --quick              fewer and shorter slices; all variants and workloads in less than three minutes. V8 still compiles
+                       then, so that everything costs more than in a full run, and a tracer most of all
   --node <version>     ${nodeVersions.join(", ")}, or only the first number; default: the Node that runs this
   --workload <name>    ${Object.keys(workloads).join(", ")}; may be repeated
   --variant <name>     ${Object.keys(variants).join(", ")};
@@ -29,7 +30,7 @@ Measures what tracers cost: CPU time of the whole server process per request, al
                        (npm run prints a line of its own before it; npm run --silent bench does not)
   --help
 
-A run without --quick, --workload and --variant takes about a quarter of an hour and replaces the section of its Node version in
+A run without --quick, --workload and --variant takes about half an hour and replaces the section of its Node version in
 benchmarks/RESULTS.md and its raw values in benchmarks/results/.
 `;
 
