@@ -7,20 +7,26 @@ const ESCAPES = new Uint8Array(256).fill(1, 0x20, 0x80);
 for (const [byte, letter] of ['""', "\\\\", "\nn", "\rr", "\tt", "\bb", "\ff"].map((pair) => [...Buffer.from(pair)]))
   ESCAPES[byte as number] = letter as number;
 
+/** What is shorter is copied faster in a loop than by making the object that `set` wants, and leaving JavaScript. */
+const MAX_LOOP = 1000;
+
 /** JSON in UTF-8, written piece by piece into memory that grows and is used again. Written this way it takes a third of the time of
  *  making the values, their JSON and its bytes. */
 export class JsonBytes {
   bytes: FastBuffer;
+  /** Over the same memory. */
+  view: DataView;
   length = 0;
 
   constructor(size: number) {
     this.bytes = Buffer.allocUnsafeSlow(size) as FastBuffer;
+    this.view = new DataView(this.bytes.buffer);
   }
 
   /** Empty again. What one large request took is given back. */
   clear(keepBytes: number): void {
     this.length = 0;
-    if (this.bytes.length > keepBytes) this.bytes = Buffer.allocUnsafeSlow(keepBytes) as FastBuffer;
+    if (this.bytes.length > keepBytes) this.#use(Buffer.allocUnsafeSlow(keepBytes) as FastBuffer);
   }
 
   byte(byte: number): void {
@@ -42,6 +48,10 @@ export class JsonBytes {
     }
     if (this.length + 10 > this.bytes.length) this.#reserve(10);
     const { bytes } = this;
+    if (value < 10) {
+      bytes[this.length++] = 0x30 + value;
+      return;
+    }
     let digits = 1;
     for (let limit = 10; value >= limit; limit *= 10) digits++;
     let rest = value | 0;
@@ -77,17 +87,32 @@ export class JsonBytes {
     this.length = to;
   }
 
-  /** Bytes of JSON. */
-  copy(source: Uint8Array, start: number, end: number): void {
+  /** Bytes of JSON, which may be its own. */
+  copy(source: DataView, start: number, end: number): void {
     const more = end - start;
     if (this.length + more > this.bytes.length) this.#reserve(more);
-    (source as Buffer).copy(this.bytes, this.length, start, end);
-    this.length += more;
+    if (more > MAX_LOOP) {
+      this.bytes.set(new Uint8Array(source.buffer, source.byteOffset + start, more), this.length);
+      this.length += more;
+      return;
+    }
+    const { view } = this;
+    const stop = end - 3;
+    let from = start;
+    let to = this.length;
+    for (; from < stop; from += 4, to += 4) view.setInt32(to, source.getInt32(from));
+    for (; from < end; from++, to++) view.setInt8(to, source.getInt8(from));
+    this.length = to;
   }
 
   #reserve(more: number): void {
     const larger = Buffer.allocUnsafeSlow(Math.max(2 * this.bytes.length, this.length + more)) as FastBuffer;
     this.bytes.copy(larger, 0, 0, this.length);
-    this.bytes = larger;
+    this.#use(larger);
+  }
+
+  #use(bytes: FastBuffer): void {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer);
   }
 }

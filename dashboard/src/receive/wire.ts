@@ -14,6 +14,10 @@ const WIRE_TYPES = ["a varint", "fixed64", "length-delimited", "a group", "a gro
 /** Kept across requests. Keys are few; values are many and longer: routes, statements, hosts. */
 const keys = new SharedTexts(4096, 64, true);
 const values = new SharedTexts(4096, 192, false);
+/** The latest span ids: direct-mapped, by their bytes. */
+const SPAN_IDS = 512;
+const spanIdWords = new Int32Array(2 * SPAN_IDS);
+const spanIds: string[] = Array.from({ length: SPAN_IDS }, () => "");
 
 /** Things a body of a few bytes each could be made of, until memory is full. No honest request comes near. */
 const MAX_OBJECTS = 1_000_000;
@@ -29,7 +33,8 @@ export class Wire extends PbfReader {
   #objects = 0;
   #idLength = 0;
   #lastId = "";
-  #lastIdWords: readonly [number, number, number, number] = [0, 0, 0, 0];
+  /** Where `#lastId` was read; -1 before. */
+  #lastIdStart = -1;
 
   constructor(body: Uint8Array) {
     const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength) as FastBuffer;
@@ -87,15 +92,31 @@ export class Wire extends PbfReader {
     const { dataView } = this;
     const word0 = dataView.getInt32(start);
     const word1 = dataView.getInt32(start + 4);
-    if (length === 8) return word0 === 0 && word1 === 0 ? "" : this.bytes.hexSlice(start, stop);
+    if (length === 8) return word0 === 0 && word1 === 0 ? "" : this.#readSpanId(start, word0, word1);
     const word2 = dataView.getInt32(start + 8);
     const word3 = dataView.getInt32(start + 12);
     // Spans of a trace come together.
-    const [last0, last1, last2, last3] = this.#lastIdWords;
-    if (word0 === last0 && word1 === last1 && word2 === last2 && word3 === last3) return this.#lastId;
+    const last = this.#lastIdStart;
+    if (
+      last >= 0 &&
+      word3 === dataView.getInt32(last + 12) &&
+      word2 === dataView.getInt32(last + 8) &&
+      word1 === dataView.getInt32(last + 4) &&
+      word0 === dataView.getInt32(last)
+    )
+      return this.#lastId;
     if (word0 === 0 && word1 === 0 && word2 === 0 && word3 === 0) return "";
-    this.#lastIdWords = [word0, word1, word2, word3];
+    this.#lastIdStart = start;
     return (this.#lastId = this.bytes.hexSlice(start, stop));
+  }
+
+  /** Each is read once for its span, and once for each of its children: near by, as a rule. */
+  #readSpanId(start: number, word0: number, word1: number): string {
+    const slot = (word0 ^ word1) & (SPAN_IDS - 1);
+    if (spanIdWords[2 * slot] === word0 && spanIdWords[2 * slot + 1] === word1) return spanIds[slot] as string;
+    spanIdWords[2 * slot] = word0;
+    spanIdWords[2 * slot + 1] = word1;
+    return (spanIds[slot] = this.bytes.hexSlice(start, start + 8));
   }
 
   /** What was wrong with the id that was read last. */

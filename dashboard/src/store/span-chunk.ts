@@ -85,7 +85,7 @@ export class ChunkSpace {
   readonly json: JsonBytes = new JsonBytes(KEPT_BYTES / 4);
   /** Whose spans the last ones are. */
   last: ChunkBuilder | undefined;
-  private readonly names: Map<string, Buffer> = new Map();
+  private readonly names: Map<string, DataView> = new Map();
 
   clear(): void {
     this.json.clear(KEPT_BYTES);
@@ -93,12 +93,13 @@ export class ChunkSpace {
   }
 
   /** A name as JSON. There are few, and each is written for every span that has it. */
-  name(name: string): Buffer {
+  name(name: string): DataView {
     const known = this.names.get(name);
     if (known !== undefined) return known;
     if (this.names.size >= MAX_NAMES) this.names.clear();
-    const bytes = Buffer.from(JSON.stringify(name));
-    if (bytes.length < 200) this.names.set(name, bytes);
+    const { buffer, byteOffset, length } = Buffer.from(JSON.stringify(name));
+    const bytes = new DataView(buffer, byteOffset, length);
+    if (length < 200) this.names.set(name, bytes);
     return bytes;
   }
 }
@@ -115,6 +116,11 @@ interface UnfinishedRow {
   parents: string;
   numbers: number[];
   refs: Set<string>;
+  /** Of the span before, which mostly has the same. */
+  resource: number;
+  scope: number;
+  service: string | undefined;
+  serviceIndex: number;
   strings: Map<string, number>;
   runs: Run[];
   bytes: number;
@@ -122,7 +128,7 @@ interface UnfinishedRow {
 
 /** The attributes of a span where they are JSON already. */
 export interface JsonSlice {
-  bytes: Uint8Array;
+  bytes: DataView;
   start: number;
   end: number;
 }
@@ -142,8 +148,10 @@ export class ChunkBuilder {
     const row = (this.row ??= this.begin(span));
     row.ids += span.spanId;
     row.parents += span.parentSpanId || NO_PARENT;
-    row.refs.add(`r${resource}`);
-    row.refs.add(`s${scope}`);
+    if (resource !== row.resource) row.refs.add(`r${(row.resource = resource)}`);
+    if (scope !== row.scope) row.refs.add(`s${(row.scope = scope)}`);
+    const { serviceName } = span.resource;
+    if (serviceName !== row.service) row.serviceIndex = stringIndex(row.strings, (row.service = serviceName));
     // In the order of FIELD.
     row.numbers.push(
       span.start.unixMicros - row.baseMicros,
@@ -152,7 +160,7 @@ export class ChunkBuilder {
       span.kind,
       span.status.code,
       CATEGORIES.indexOf(described.category),
-      stringIndex(row.strings, span.resource.serviceName),
+      row.serviceIndex,
       stringIndex(row.strings, span.name),
       stringIndex(row.strings, described.detail),
       stringIndex(row.strings, described.statement),
@@ -175,6 +183,10 @@ export class ChunkBuilder {
       parents: "",
       numbers: [],
       refs: new Set(),
+      resource: -1,
+      scope: -1,
+      service: undefined,
+      serviceIndex: 0,
       strings: new Map(),
       runs: [],
       bytes: 0,
@@ -206,7 +218,7 @@ export class ChunkBuilder {
     json.number(scope);
     json.byte(COMMA);
     const name = this.space.name(span.name);
-    json.copy(name, 0, name.length);
+    json.copy(name, 0, name.byteLength);
     json.byte(COMMA);
     if (attributes === undefined) json.json(JSON.stringify(span.attributes));
     else json.copy(attributes.bytes, attributes.start, attributes.end);
@@ -233,18 +245,18 @@ function finishRow(
 ): WrittenChunk {
   const columnsStart = json.length;
   json.json(`[${JSON.stringify([...strings.keys()])},"${parents}",`);
-  numbers.forEach((number, index) => {
+  for (let index = 0; index < numbers.length; index++) {
     json.byte(index === 0 ? OPEN : COMMA);
-    json.number(number);
-  });
+    json.number(numbers[index]!);
+  }
   json.json("]]");
   const columnsEnd = json.length;
   const [first, ...others] = runs as [Run, ...Run[]];
   let { start, end } = first;
   if (others.length > 0) {
     start = json.length;
-    json.copy(json.bytes, first.start, first.end);
-    for (const run of others) json.copy(json.bytes, run.start + 1, run.end);
+    json.copy(json.view, first.start, first.end);
+    for (const run of others) json.copy(json.view, run.start + 1, run.end);
     end = json.length;
   }
   json.bytes[end - 1] = CLOSE;

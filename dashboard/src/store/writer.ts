@@ -30,7 +30,7 @@ const INSERT_LINK = "INSERT OR IGNORE INTO links VALUES (?, ?, ?, ?)";
 const INSERT_LOG = `INSERT INTO logs (id, trace_id, span_id, time_us, data)
   VALUES (?, ${LONG_TEXT}, ${LONG_TEXT}, ?, ${LONG_TEXT})`;
 
-const NO_BYTES = new Uint8Array(0);
+const NO_BYTES = new DataView(new ArrayBuffer(0));
 
 /** What one request brought. */
 export interface Batch {
@@ -122,7 +122,7 @@ export class Writer {
     for (let index = 0; index < spans.length; index++) {
       const span = spans[index]!;
       if (attributesJson !== undefined) {
-        slice.bytes = attributesJson.json.bytes;
+        slice.bytes = attributesJson.json.view;
         slice.start = slice.end;
         slice.end = attributesJson.ends[index]!;
       }
