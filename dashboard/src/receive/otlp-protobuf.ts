@@ -9,6 +9,7 @@ import {
   nameResource,
   setAttribute,
 } from "./attribute-values.ts";
+import { KnownAttributes } from "./known-attributes.ts";
 import { KnownResources } from "./known-resources.ts";
 import { MalformedPayload } from "./malformed-payload.ts";
 import { JsonBytes } from "./json-bytes.ts";
@@ -98,6 +99,7 @@ type Signal = "traces" | "logs";
 /** Kept across requests, as is what follows: there is one at a time. */
 const ATTRIBUTES_JSON_BYTES = 4 * 1024 * 1024;
 const attributesJson = new JsonBytes(64 * 1024);
+const knownAttributes = new KnownAttributes();
 const knownResources = new KnownResources();
 let lastScope: Scope = { name: "", version: "" };
 let wantedKeys: ReadonlySet<string> = new Set();
@@ -109,6 +111,7 @@ export function readOtlpProtobuf(signal: Signal, body: Uint8Array, wanted?: Read
   if (wanted !== undefined && signal === "traces") {
     attributesJson.clear(ATTRIBUTES_JSON_BYTES);
     reading.attributesJson = { json: attributesJson, ends: [] };
+    if (wanted !== wantedKeys) knownAttributes.clear();
     wantedKeys = wanted;
   }
   const wire = new Wire(body);
@@ -571,6 +574,14 @@ function endAttributes({ json, ends }: AttributesJson, start: number): void {
  *  how JSON is read. */
 function writeAttribute(wire: Wire, end: number, json: JsonBytes, attributes: AttributesInMaking): void {
   const start = wire.pos;
+  const known = knownAttributes.find(wire.dataView, start, end);
+  if (known >= 0) {
+    wire.pos = end;
+    knownAttributes.writeTo(json, known);
+    const key = knownAttributes.key(known);
+    if (key !== "") setAttribute(attributes, key, knownAttributes.value(known));
+    return;
+  }
   const jsonStart = json.length;
   // As everybody writes it. Anything else is left to `readAttribute`.
   if (start < end && wire.readVarint() === 0x0a) {
@@ -583,10 +594,14 @@ function writeAttribute(wire: Wire, end: number, json: JsonBytes, attributes: At
       json.byte(COLON);
       writeValue(wire, end, json, 0);
       const key = wire.keyAt(keyStart, keyEnd);
-      if (wantedKeys.has(key)) {
-        wire.pos = valueStart;
-        setAttribute(attributes, key, readValue(wire, end, 0));
+      if (!wantedKeys.has(key)) {
+        knownAttributes.keep(wire.dataView, start, end, json, jsonStart, "", null);
+        return;
       }
+      wire.pos = valueStart;
+      const value = readValue(wire, end, 0);
+      setAttribute(attributes, key, value);
+      knownAttributes.keep(wire.dataView, start, end, json, jsonStart, key, value);
       return;
     }
   }
