@@ -23,6 +23,30 @@ const MAX_PARAMETER = 24;
 const CLIENT = 3;
 const PRODUCER = 4;
 
+/** A name for two parts, made once for as long as they stay the same. */
+class PeerName {
+  private readonly kind: string;
+  private system = "";
+  private place = "";
+  private name = "";
+
+  constructor(kind: string) {
+    this.kind = kind;
+  }
+
+  of(system: string, place: string): string {
+    if (system !== this.system || place !== this.place) {
+      this.name = `${this.kind}:${system}${place && `/${place}`}`;
+      this.system = system;
+      this.place = place;
+    }
+    return this.name;
+  }
+}
+
+const cachePeer = new PeerName("cache");
+const databasePeer = new PeerName("database");
+
 const CACHES: ReadonlySet<string> = new Set(["redis", "memcached", "valkey", "keydb", "dragonfly"]);
 
 /** The attributes that this file reads: of others a span needs no values when it arrives. */
@@ -91,10 +115,10 @@ export function describeSpan(span: SpanRecord): SpanDescription {
   if (span.kind >= PRODUCER || read["messaging.system"] !== undefined) return describeMessaging(span);
   if (read["rpc.system"] !== undefined || read["rpc.system.name"] !== undefined) {
     const call = [text(read["rpc.service"]), text(read["rpc.method"])].filter(Boolean).join("/");
-    return describe(span, "rpc", call, peerHost(span));
+    return describe(span, "rpc", oneLine(call), peerHost(span));
   }
   if (read["http.request.method"] !== undefined || read["http.method"] !== undefined) return describeHttp(span);
-  return describe(span, "internal", span.status.message, peerHost(span));
+  return describe(span, "internal", oneLine(span.status.message), peerHost(span));
 }
 
 /** `http.response.status_code`, under either of its names. */
@@ -118,9 +142,9 @@ function describeCache(span: SpanRecord, system: string): SpanDescription {
   const command = text(read["cache.operation"]) || text(read["db.operation.name"]) || text(read["db.operation"]);
   const said = key === "" ? text(read["db.query.text"] ?? read["db.statement"]) : "";
   const ttl = text(read["cache.ttl"]);
-  const detail = said || [command, key, outcome, ttl && `ttl ${ttl}s`].filter(Boolean).join(" ");
-  const peer = span.kind === CLIENT ? `cache:${system || "cache"}` : "";
-  const description = describe(span, "cache", detail, peer);
+  const detail = said || joined(joined(command, key), joined(outcome, ttl && `ttl ${ttl}s`));
+  const peer = span.kind === CLIENT ? cachePeer.of(system || "cache", "") : "";
+  const description = describe(span, "cache", oneLine(detail), peer);
   if (hit === undefined) return description;
   // A command for several items has its counts beside the verdict.
   const hits = count(read["tracekit.cache.hits"]);
@@ -141,29 +165,35 @@ function describeDatabase(span: SpanRecord, system: string, statement: string): 
       .filter(Boolean)
       .join(" ");
   const place = text(read["db.namespace"]) || text(read["db.name"]) || serverOf(read);
-  const peer = span.kind === CLIENT ? `database:${system || "database"}${place && `/${place}`}` : "";
-  const detail = statement === "" ? summary : [statement, parametersOf(read), rowsOf(read)].filter(Boolean).join(" ");
-  return describe(span, "database", detail, peer, normalise(statement));
+  const peer = span.kind === CLIENT ? databasePeer.of(system || "database", place) : "";
+  if (statement === "") return describe(span, "database", oneLine(summary), peer);
+  const { line, normalised } = readStatement(statement);
+  const detail = joined(joined(line, oneLine(parametersOf(read))), rowsOf(read));
+  return describe(span, "database", cut(detail), peer, normalised);
 }
 
 /** `['h4s9b1', 'https://nodejs.org…']`. */
 function parametersOf(read: Attributes): string {
-  const shown: string[] = [];
+  let shown = "";
   for (const key of PARAMETERS) {
     const value = read[key];
     if (value === undefined) break;
     const whole = text(value);
-    shown.push(`'${whole.length > MAX_PARAMETER ? `${whole.slice(0, MAX_PARAMETER)}…` : whole}'`);
+    const parameter = whole.length > MAX_PARAMETER ? `${whole.slice(0, MAX_PARAMETER)}…` : whole;
+    shown += shown === "" ? `['${parameter}'` : `, '${parameter}'`;
   }
-  return shown.length === 0 ? "" : `[${shown.join(", ")}]`;
+  return shown && `${shown}]`;
 }
 
 function rowsOf(read: Attributes): string {
   const returned = read["db.response.returned_rows"];
   const affected = read["tracekit.db.affected_rows"];
-  const rows = (rowCount: number): string => `→ ${rowCount} ${rowCount === 1 ? "row" : "rows"}`;
   if (typeof returned === "number") return rows(returned);
   return typeof affected === "number" ? `${rows(affected)} affected` : "";
+}
+
+function rows(returned: number): string {
+  return `→ ${returned} ${returned === 1 ? "row" : "rows"}`;
 }
 
 function describeMessaging(span: SpanRecord): SpanDescription {
@@ -176,7 +206,7 @@ function describeMessaging(span: SpanRecord): SpanDescription {
   const topic = destination || text(read["messaging.system"]);
   const peer = span.kind >= PRODUCER && topic !== "" ? `topic:${topic}` : "";
   const payload = text(read["tracekit.messaging.body.content"]).slice(0, MAX_TEXT);
-  return describe(span, "messaging", [destination, payload].filter(Boolean).join(" "), peer);
+  return describe(span, "messaging", oneLine(joined(destination, payload)), peer);
 }
 
 function describeHttp(span: SpanRecord): SpanDescription {
@@ -188,14 +218,15 @@ function describeHttp(span: SpanRecord): SpanDescription {
   const isClient = span.kind === CLIENT;
   const status = httpStatusOf(read);
   const detail = (isClient ? full || target : target || full) + (status === null ? "" : ` → ${status}`);
-  return describe(span, "http", detail, peerHost(span));
+  return describe(span, "http", oneLine(detail), peerHost(span));
 }
 
+/** `detail` is in one line. */
 function describe(span: SpanRecord, category: Category, detail: string, peer: string, statement = ""): SpanDescription {
   const read = span.attributes;
   return {
     category,
-    detail: oneLine(detail),
+    detail,
     statement,
     peer,
     // Caches inside of the process count into the span that asked them.
@@ -228,20 +259,36 @@ function count(value: AttributeValue | undefined): number {
   return typeof value === "number" && value > 0 ? Math.floor(value) : 0;
 }
 
+/** What there is of both, a space between. */
+function joined(first: string, second: string): string {
+  return first === "" ? second : second === "" ? first : `${first} ${second}`;
+}
+
+function cut(value: string): string {
+  return value.length > MAX_TEXT ? `${value.slice(0, MAX_TEXT - 1)}…` : value;
+}
+
 function oneLine(value: string): string {
-  const start = value.length > MAX_TEXT ? `${value.slice(0, MAX_TEXT - 1)}…` : value;
+  const start = cut(value);
   return /[\s\0]{2}|[\n\r\t\0]/.test(start) ? start.replace(/[\s\0]+/g, " ").trim() : start;
 }
 
 // Applications send the same few statements over and over.
-const normalised = new Map<string, string>();
-const MAX_NORMALISED = 1000;
+const readStatements = new Map<string, { line: string; normalised: string }>();
+const MAX_STATEMENTS = 1000;
+
+function readStatement(statement: string): { line: string; normalised: string } {
+  const known = readStatements.get(statement);
+  if (known !== undefined) return known;
+  const read = { line: oneLine(statement).trim(), normalised: normalise(statement) };
+  if (readStatements.size >= MAX_STATEMENTS) readStatements.clear();
+  readStatements.set(statement, read);
+  return read;
+}
 
 /** The statement without its values, so that the same query with other values is the same text: literals and parameters are `?`,
  *  lists of them one `?`. Not a parser: only equality matters, and what is not SQL is left as it is but for its numbers and quotes. */
 export function normalise(statement: string): string {
-  const known = normalised.get(statement);
-  if (known !== undefined) return known;
   const start = statement.length > 4000 ? statement.slice(0, 4000) : statement;
   const result = start
     .replace(/\/\*[\s\S]*?\*\/|--[^\n]*/g, " ")
@@ -254,8 +301,5 @@ export function normalise(statement: string): string {
     .replace(/\(\?\)(?: ?, ?\(\?\))+/g, "(?)")
     .trim();
   // Two long statements that begin alike are most likely told apart by how long they are.
-  const kept = result.length > MAX_TEXT ? `${result.slice(0, MAX_TEXT)}…${result.length}` : result;
-  if (normalised.size >= MAX_NORMALISED) normalised.clear();
-  normalised.set(statement, kept);
-  return kept;
+  return result.length > MAX_TEXT ? `${result.slice(0, MAX_TEXT)}…${result.length}` : result;
 }

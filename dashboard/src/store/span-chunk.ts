@@ -16,6 +16,8 @@ const MAX_NAMES = 1000;
 const COMMA = 0x2c;
 const OPEN = 0x5b;
 const CLOSE = 0x5d;
+/** What is between attributes and flags where there is nothing. */
+const FLAGS_ONLY = viewOf(',[],[],"","",');
 
 /** What a row of `chunks` is read as. */
 export interface ChunkRow {
@@ -97,9 +99,8 @@ export class ChunkSpace {
     const known = this.names.get(name);
     if (known !== undefined) return known;
     if (this.names.size >= MAX_NAMES) this.names.clear();
-    const { buffer, byteOffset, length } = Buffer.from(JSON.stringify(name));
-    const bytes = new DataView(buffer, byteOffset, length);
-    if (length < 200) this.names.set(name, bytes);
+    const bytes = viewOf(JSON.stringify(name));
+    if (bytes.byteLength < 200) this.names.set(name, bytes);
     return bytes;
   }
 }
@@ -222,13 +223,17 @@ export class ChunkBuilder {
     json.byte(COMMA);
     if (attributes === undefined) json.json(JSON.stringify(span.attributes));
     else json.copy(attributes.bytes, attributes.start, attributes.end);
-    const rest = restOf(span);
-    if (rest !== "") json.json(rest);
+    writeRest(json, span);
     json.byte(CLOSE);
     json.byte(COMMA);
     run.end = json.length;
     row.bytes += json.length - before;
   }
+}
+
+function viewOf(text: string): DataView {
+  const { buffer, byteOffset, length } = Buffer.from(text);
+  return new DataView(buffer, byteOffset, length);
 }
 
 function stringIndex(strings: Map<string, number>, text: string): number {
@@ -266,8 +271,8 @@ function finishRow(
   return { base_us: baseMicros, ids, refs: JSON.stringify([...refs]), columns, data };
 }
 
-/** Most spans have attributes only: what is as usual at the end is not written. */
-function restOf(span: SpanRecord): string {
+/** Most spans have attributes and flags only: what is as usual at the end is not written. */
+function writeRest(json: JsonBytes, span: SpanRecord): void {
   const { events, links, status, droppedAttributesCount, droppedEventsCount, droppedLinksCount } = span;
   if (
     events.length === 0 &&
@@ -275,8 +280,12 @@ function restOf(span: SpanRecord): string {
     status.message === "" &&
     span.traceState === "" &&
     droppedAttributesCount + droppedEventsCount + droppedLinksCount === 0
-  )
-    return span.flags === 0 ? "" : `,[],[],"","",${span.flags}`;
+  ) {
+    if (span.flags === 0) return;
+    json.copy(FLAGS_ONLY, 0, FLAGS_ONLY.byteLength);
+    json.number(span.flags);
+    return;
+  }
   const rest = [
     events.map(({ name, time, attributes, droppedAttributesCount: dropped }) => [
       name,
@@ -299,7 +308,7 @@ function restOf(span: SpanRecord): string {
     droppedEventsCount,
     droppedLinksCount,
   ];
-  return `,${JSON.stringify(rest).slice(1, -1)}`;
+  json.json(`,${JSON.stringify(rest).slice(1, -1)}`);
 }
 
 export function readColumns(text: string): ChunkColumns {
