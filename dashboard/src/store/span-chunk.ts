@@ -85,12 +85,15 @@ type LinkData = [traceId: string, spanId: string, attributes: Attributes, traceS
 /** Where the spans of a transaction are written, those of all its traces one after the other. */
 export class ChunkSpace {
   readonly json: JsonBytes = new JsonBytes(KEPT_BYTES / 4);
+  /** Their numbers, in the same order. */
+  readonly numbers: JsonBytes = new JsonBytes(KEPT_BYTES / 16);
   /** Whose spans the last ones are. */
   last: ChunkBuilder | undefined;
   private readonly names: Map<string, DataView> = new Map();
 
   clear(): void {
     this.json.clear(KEPT_BYTES);
+    this.numbers.clear(KEPT_BYTES / 4);
     this.last = undefined;
   }
 
@@ -105,17 +108,19 @@ export class ChunkSpace {
   }
 }
 
-/** Spans of a chunk that lie side by side in the space: `[`, each span and a comma, the last of which is to become `]`. */
+/** Spans of a chunk that lie side by side in the space: `[`, each span and a comma, the last of which is to become `]`. Their numbers
+ *  are followed by commas likewise. */
 interface Run {
   start: number;
   end: number;
+  numbersStart: number;
+  numbersEnd: number;
 }
 
 interface UnfinishedRow {
   baseMicros: number;
   ids: string;
   parents: string;
-  numbers: number[];
   refs: Set<string>;
   /** Of the span before, which mostly has the same. */
   resource: number;
@@ -153,28 +158,29 @@ export class ChunkBuilder {
     if (scope !== row.scope) row.refs.add(`s${(row.scope = scope)}`);
     const { serviceName } = span.resource;
     if (serviceName !== row.service) row.serviceIndex = stringIndex(row.strings, (row.service = serviceName));
+    const run = this.lastRun(row);
+    this.writeData(row, run, span, resource, scope, attributes);
+    const { numbers } = this.space;
     // In the order of FIELD.
-    row.numbers.push(
-      span.start.unixMicros - row.baseMicros,
-      span.start.nanos,
-      span.durationNanos,
-      span.kind,
-      span.status.code,
-      CATEGORIES.indexOf(described.category),
-      row.serviceIndex,
-      stringIndex(row.strings, span.name),
-      stringIndex(row.strings, described.detail),
-      stringIndex(row.strings, described.statement),
-      stringIndex(row.strings, described.peer),
-    );
-    this.writeData(row, span, resource, scope, attributes);
-    if (row.numbers.length >= MAX_SPANS * WIDTH || row.bytes >= MAX_BYTES) this.row = undefined;
+    writeNumber(numbers, span.start.unixMicros - row.baseMicros);
+    writeNumber(numbers, span.start.nanos);
+    writeNumber(numbers, span.durationNanos);
+    writeNumber(numbers, span.kind);
+    writeNumber(numbers, span.status.code);
+    writeNumber(numbers, CATEGORIES.indexOf(described.category));
+    writeNumber(numbers, row.serviceIndex);
+    writeNumber(numbers, stringIndex(row.strings, span.name));
+    writeNumber(numbers, stringIndex(row.strings, described.detail));
+    writeNumber(numbers, stringIndex(row.strings, described.statement));
+    writeNumber(numbers, stringIndex(row.strings, described.peer));
+    run.numbersEnd = numbers.length;
+    if (row.ids.length >= MAX_SPANS * 16 || row.bytes >= MAX_BYTES) this.row = undefined;
   }
 
   /** Calls with each row. It is good until the call returns. */
   finish(take: (row: WrittenChunk) => void): void {
     if (this.space.last === this) this.space.last = undefined;
-    for (const row of this.rows) take(finishRow(row, this.space.json));
+    for (const row of this.rows) take(finishRow(row, this.space));
   }
 
   private begin(span: SpanRecord): UnfinishedRow {
@@ -182,7 +188,6 @@ export class ChunkBuilder {
       baseMicros: span.start.unixMicros,
       ids: "",
       parents: "",
-      numbers: [],
       refs: new Set(),
       resource: -1,
       scope: -1,
@@ -197,8 +202,22 @@ export class ChunkBuilder {
     return row;
   }
 
+  /** The run that the next span is a part of. */
+  private lastRun(row: UnfinishedRow): Run {
+    const { json, numbers } = this.space;
+    let run = row.runs.at(-1);
+    if (run === undefined || this.space.last !== this) {
+      run = { start: json.length, end: json.length, numbersStart: numbers.length, numbersEnd: numbers.length };
+      row.runs.push(run);
+      json.byte(OPEN);
+      this.space.last = this;
+    }
+    return run;
+  }
+
   private writeData(
     row: UnfinishedRow,
+    run: Run,
     span: SpanRecord,
     resource: number,
     scope: number,
@@ -206,13 +225,6 @@ export class ChunkBuilder {
   ): void {
     const { json } = this.space;
     const before = json.length;
-    let run = row.runs.at(-1);
-    if (run === undefined || this.space.last !== this) {
-      run = { start: before, end: before };
-      row.runs.push(run);
-      json.byte(OPEN);
-      this.space.last = this;
-    }
     json.byte(OPEN);
     json.number(resource);
     json.byte(COMMA);
@@ -244,17 +256,22 @@ function stringIndex(strings: Map<string, number>, text: string): number {
   return index;
 }
 
+function writeNumber(json: JsonBytes, number: number): void {
+  json.number(number);
+  json.byte(COMMA);
+}
+
 function finishRow(
-  { baseMicros, ids, parents, numbers, refs, strings, runs }: UnfinishedRow,
-  json: JsonBytes,
+  { baseMicros, ids, parents, refs, strings, runs }: UnfinishedRow,
+  { json, numbers }: ChunkSpace,
 ): WrittenChunk {
   const columnsStart = json.length;
-  json.json(`[${JSON.stringify([...strings.keys()])},"${parents}",`);
-  for (let index = 0; index < numbers.length; index++) {
-    json.byte(index === 0 ? OPEN : COMMA);
-    json.number(numbers[index]!);
-  }
-  json.json("]]");
+  json.byte(OPEN);
+  json.json(JSON.stringify([...strings.keys()]));
+  json.json(`,"${parents}",[`);
+  for (const run of runs) json.copy(numbers.view, run.numbersStart, run.numbersEnd);
+  json.bytes[json.length - 1] = CLOSE;
+  json.byte(CLOSE);
   const columnsEnd = json.length;
   const [first, ...others] = runs as [Run, ...Run[]];
   let { start, end } = first;
