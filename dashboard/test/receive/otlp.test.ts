@@ -391,6 +391,29 @@ describe("what protobuf allows", () => {
     ]);
   });
 
+  test("ids that differ in one digit are told apart", () => {
+    const all = ["b7ad6b7169203331", "0af7651916cd43dd8448eb211c80319c"].map((id) =>
+      Array.from(id, (digit, at) => `${id.slice(0, at)}${digit === "5" ? "6" : "5"}${id.slice(at + 1)}`),
+    ) as [string[], string[]];
+    const [span] = officialSpans() as [ReturnType<typeof officialSpans>[0]];
+    // Equal halves are alike whatever is made of them.
+    const spanIds = [...all[0], "1111111111111111", "2222222222222222", "b7ad6b71b7ad6b71", ...all[0]];
+    const traceIds = [...all[1], ...all[1]];
+    const sent = traceIds.map((traceId, at) => ({
+      traceId,
+      spanId: spanIds[at % spanIds.length]!,
+      parentSpanId: spanIds[(at * 7) % spanIds.length]!,
+    }));
+    const spans = sent.map(({ parentSpanId, ...ids }) =>
+      Object.create(span, {
+        spanContext: { value: () => ({ ...span.spanContext(), ...ids }) },
+        parentSpanContext: { value: { ...ids, spanId: parentSpanId } },
+      }),
+    );
+    const body = ProtobufTraceSerializer.serializeRequest(spans) as Uint8Array;
+    for (let round = 0; round < 2; round++) expect(traces("otlp-protobuf", body).spans).toMatchObject(sent);
+  });
+
   test("texts that differ in few bytes are told apart", () => {
     // Same length, same end, same middle: they share a slot.
     const texts = Array.from({ length: 50 }, (_, index) => `${String.fromCharCode(48 + index)}-${"m".repeat(40)}-end`);

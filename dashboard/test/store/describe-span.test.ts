@@ -158,6 +158,24 @@ describe("what a span is about", () => {
     expect(read.size).toBeGreaterThan(5);
   });
 
+  test("so is that of a query, with its values and its rows", () => {
+    const detailOf = (statement: string, value: string): string =>
+      describeSpan(
+        span({
+          attributes: {
+            "db.query.text": statement,
+            "db.query.parameter.0": value,
+            "db.query.parameter.1": "x".repeat(30),
+            "db.response.returned_rows": 2,
+          },
+        }),
+      ).detail;
+    expect(detailOf("SELECT 1 ", "a\n\0b")).toBe(`SELECT 1 ['a b', '${"x".repeat(24)}…'] → 2 rows`);
+    const long = detailOf(`SELECT ${"a, ".repeat(1000)}`, "b");
+    expect(long).toMatch(/^SELECT a, .*…$/);
+    expect(long.length).toBeLessThanOrEqual(400);
+  });
+
   test("a detail is one line, and cut", () => {
     const { detail } = describeSpan(span({ status: { code: 2, message: `a\n\tb  c\0d${"e".repeat(1000)}` } }));
     expect(detail).toMatch(/^a b c de{380,}…$/);
