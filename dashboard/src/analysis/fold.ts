@@ -27,20 +27,19 @@ const SMALLEST_FOLD = 3;
 /** Siblings are identical when they do the same (`SpanColumns.group`) in the same service with the same status, and so does
  *  everything below them. A failed one therefore never hides among those that succeeded. */
 export function foldSiblings(tree: TraceTree, spans: SpanColumns): Folds {
-  const shape = findShapes(tree, spans);
-  const foldOf = new Int32Array(tree.nodeCount).fill(-1);
+  const { nodeCount, firstChild, nextSibling } = tree;
+  const foldOf = new Int32Array(nodeCount).fill(-1);
   const folds: Fold[] = [];
-  for (let at = 0; at < tree.nodeCount; at++) {
-    const parent = tree.order[at]!;
-    if (tree.childCount[parent]! < SMALLEST_FOLD) continue;
-    let node = tree.firstChild[parent]!;
+  for (let parent = 0; parent < nodeCount; parent++) {
+    let node = firstChild[parent]!;
     while (node >= 0) {
       const first = node;
-      let count = 0;
-      for (; node >= 0 && shape[node] === shape[first]; node = tree.nextSibling[node]!) count++;
+      let count = 1;
+      for (node = nextSibling[node]!; node >= 0 && areAlike(tree, spans, first, node); node = nextSibling[node]!)
+        count++;
       if (count < SMALLEST_FOLD) continue;
       const members: number[] = [];
-      for (let member = first; member !== node; member = tree.nextSibling[member]!) {
+      for (let member = first; member !== node; member = nextSibling[member]!) {
         members.push(member);
         foldOf[member] = folds.length;
       }
@@ -50,39 +49,36 @@ export function foldSiblings(tree: TraceTree, spans: SpanColumns): Folds {
   return { folds, foldOf };
 }
 
-/** Of each node a number that only those share which are identical with all below them. */
-function findShapes(tree: TraceTree, spans: SpanColumns): Int32Array {
-  const { order, nodeCount, spanCount, firstChild, nextSibling } = tree;
-  const shapes = new Int32Array(nodeCount);
-  let count = 0;
-  // Two numbers become one: a shape is its span's, then step by step the one that follows from it and the next child's. Both
-  // stay far below 2^26, and numbers are found several times faster than texts.
-  const join = (pairs: Map<number, number>, a: number, b: number): number => {
-    const pair = a * 0x4000000 + b;
-    let number = pairs.get(pair);
-    if (number === undefined) {
-      number = ++count;
-      pairs.set(pair, number);
+/** Goes down both sides at once, until they differ: mostly the first look tells them apart. */
+function areAlike({ parent, firstChild, nextSibling }: TraceTree, spans: SpanColumns, a: number, b: number): boolean {
+  let inA = a;
+  let inB = b;
+  while (doTheSame(spans, inA, inB)) {
+    let nextA = firstChild[inA]!;
+    let nextB = firstChild[inB]!;
+    while (nextA < 0 && nextB < 0) {
+      if (inA === a) return true;
+      nextA = nextSibling[inA]!;
+      nextB = nextSibling[inB]!;
+      inA = parent[inA]!;
+      inB = parent[inB]!;
     }
-    return number;
-  };
-  const own = new Map<number, number>();
-  const withChild = new Map<number, number>();
-  const outcomes = 18;
-  for (let at = nodeCount - 1; at >= 0; at--) {
-    const node = order[at]!;
-    let shape = 0;
-    if (node < spanCount) {
-      const outcome = spans.service[node]! * outcomes + spans.kind[node]! * 3 + spans.statusCode[node]!;
-      shape = join(own, spans.group[node]!, outcome);
-    } else {
-      shape = ++count;
-    }
-    for (let child = firstChild[node]!; child >= 0; child = nextSibling[child]!)
-      shape = join(withChild, shape, shapes[child]!);
-    shapes[node] = shape;
+    if (nextA < 0 || nextB < 0) return false;
+    inA = nextA;
+    inB = nextB;
   }
-  return shapes;
+  return false;
+}
+
+/** What stands for a missing span has no group, and is like no other. */
+function doTheSame({ group, service, kind, statusCode }: SpanColumns, a: number, b: number): boolean {
+  return (
+    group[a] === group[b] &&
+    group[a] !== undefined &&
+    service[a] === service[b] &&
+    statusCode[a] === statusCode[b] &&
+    kind[a] === kind[b]
+  );
 }
 
 function createFold({ start, end }: TraceTree, members: readonly number[]): Fold {

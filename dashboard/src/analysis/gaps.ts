@@ -83,34 +83,51 @@ function convert(
   return latest[otherFrom] + part * (latest[otherTo] - latest[otherFrom]);
 }
 
-function findIdle(parts: readonly Timed[]): { idle: { from: number; to: number }[]; from: number; to: number } {
+interface Idle {
+  idle: { from: number; to: number }[];
+  from: number;
+  to: number;
+}
+
+function findIdle(parts: readonly Timed[]): Idle {
+  const [only] = parts;
+  return (parts.length === 1 && findIdleInOrder(only!)) || findIdleAmong(parts);
+}
+
+/** A trace alone mostly has its starts in order: nothing runs until the next one when the latest end is over. Undefined where
+ *  they are not. */
+function findIdleInOrder({ start, end, offset }: Timed): Idle | undefined {
+  const idle: Idle["idle"] = [];
+  let reached = end[0]!;
+  let before = start[0]!;
+  for (let next = 1; next < start.length; next++) {
+    const from = start[next]!;
+    const to = end[next]!;
+    if (from < before) return undefined;
+    before = from;
+    if (from > reached) idle.push({ from: reached + offset, to: from + offset });
+    if (to > reached) reached = to;
+  }
+  return start.length === 0 ? undefined : { idle, from: start[0]! + offset, to: reached + offset };
+}
+
+function findIdleAmong(parts: readonly Timed[]): Idle {
   const count = parts.reduce((sum, { start }) => sum + start.length, 0);
   if (count === 0) return { idle: [], from: 0, to: 0 };
   const starts = new Float64Array(count);
   const ends = new Float64Array(count);
   let at = 0;
-  let isSorted = true;
   for (const { start, end, offset } of parts) {
     for (let span = 0; span < start.length; span++, at++) {
       starts[at] = start[span]! + offset;
       ends[at] = end[span]! + offset;
-      if (at > 0 && starts[at]! < starts[at - 1]!) isSorted = false;
     }
-  }
-  const idle: { from: number; to: number }[] = [];
-  if (isSorted) {
-    // A trace alone mostly is, and need not be sorted: nothing runs until the next start when the latest end is over.
-    let reached = ends[0]!;
-    for (let next = 1; next < count; next++) {
-      if (starts[next]! > reached) idle.push({ from: reached, to: starts[next]! });
-      if (ends[next]! > reached) reached = ends[next]!;
-    }
-    return { idle, from: starts[0]!, to: reached };
   }
   // Typed arrays sort numbers without calling back. That nothing runs can be told from starts and ends apart: as many have
   // ended as have started.
   starts.sort();
   ends.sort();
+  const idle: Idle["idle"] = [];
   for (let next = 1; next < count; next++) {
     const from = ends[next - 1]!;
     const to = starts[next]!;

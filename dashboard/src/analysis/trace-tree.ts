@@ -27,15 +27,12 @@ export interface TraceTree {
   firstChild: Int32Array;
   /** -1 for the last one. Roots are siblings, too. */
   nextSibling: Int32Array;
-  childCount: Int32Array;
   roots: readonly number[];
-  /** Nodes in preorder. */
-  order: Int32Array;
-  /** Where a node is in `order`; it and what is below it are the `size` entries from there. */
-  position: Int32Array;
-  size: Int32Array;
-  /** 0 for a root. */
-  depth: Int32Array;
+  /** Nodes in preorder. Worked out when it is first asked for: a page's first frame mostly does without. */
+  readonly order: Int32Array;
+  /** Where a node is in `order`; it and what is below it are the `size` entries from there. Likewise. */
+  readonly position: Int32Array;
+  readonly size: Int32Array;
   start: Float64Array;
   end: Float64Array;
   /** 1 where the node does not hold up its parent: a message's handling, as seen from its sending. */
@@ -60,48 +57,65 @@ const SKEW_TOLERANCE_NANOS = 100_000;
 /** Orphans of one parent are put below a node that stands for it; a lone orphan is a root, which says as much in a line less. */
 const SMALLEST_GROUP = 2;
 
-/** Traces are looked at as soon as they are loaded, by code that has never run and is slow therefore: its loops do little, and do
- *  not look for what few traces have where it can be told that this one has not. */
+/** Traces are looked at as soon as they are loaded, by code that has never run and is slow therefore: every pass over all spans
+ *  counts. There is none for what can be told from all of them at once, or from what is asked about them later. */
 export function buildTree(spans: SpanColumns): TraceTree {
-  const spanCount = spans.spanId.length;
   const { parent, repairs } = findParents(spans);
-  const nodeCount = parent.length;
-  cutCycles(parent, repairs, spanCount);
-
   const { start, end } = findTimes(spans, parent, repairs);
-  const { isAsynchronous, hasCrossings } = findCrossings(spans, parent);
-  const tree: TraceTree = {
-    spanCount,
-    nodeCount,
-    parent,
-    firstChild: new Int32Array(nodeCount),
-    nextSibling: new Int32Array(nodeCount),
-    childCount: new Int32Array(nodeCount),
-    roots: [],
-    order: new Int32Array(nodeCount),
-    position: new Int32Array(nodeCount),
-    size: new Int32Array(nodeCount),
-    depth: new Int32Array(nodeCount),
-    start,
-    end,
-    isAsynchronous,
-    repairs,
-    shift: new Float64Array(nodeCount),
-    startNanos: 0,
-    endNanos: 0,
-  };
-  arrange(tree);
-  if (hasCrossings && undoSkew(tree, spans)) arrange(tree);
-  if (nodeCount === 0) return tree;
-  let startNanos = Infinity;
-  let endNanos = -Infinity;
-  for (let span = 0; span < spanCount; span++) {
-    if (start[span]! < startNanos) startNanos = start[span]!;
-    if (end[span]! > endNanos) endNanos = end[span]!;
-  }
-  tree.startNanos = startNanos;
-  tree.endNanos = endNanos;
+  const tree = new Forest(spans.spanId.length, { parent, start, end, repairs });
+  if (chainSiblings(tree).hasLateParents && cutCycles(tree)) chainSiblings(tree);
+  if (markCrossings(tree, spans) && undoSkew(tree, spans)) chainSiblings(tree);
   return tree;
+}
+
+class Forest implements TraceTree {
+  spanCount: number;
+  nodeCount: number;
+  parent: Int32Array;
+  firstChild: Int32Array;
+  nextSibling: Int32Array;
+  roots: readonly number[] = [];
+  start: Float64Array;
+  end: Float64Array;
+  isAsynchronous: Uint8Array;
+  repairs: Uint8Array;
+  shift: Float64Array;
+  startNanos = 0;
+  endNanos = 0;
+  #preorder: Preorder | undefined;
+
+  constructor(spanCount: number, known: Pick<TraceTree, "parent" | "start" | "end" | "repairs">) {
+    const nodeCount = known.parent.length;
+    this.spanCount = spanCount;
+    this.nodeCount = nodeCount;
+    this.parent = known.parent;
+    this.firstChild = new Int32Array(nodeCount);
+    this.nextSibling = new Int32Array(nodeCount);
+    this.start = known.start;
+    this.end = known.end;
+    this.isAsynchronous = new Uint8Array(nodeCount);
+    this.repairs = known.repairs;
+    this.shift = new Float64Array(nodeCount);
+  }
+
+  get order(): Int32Array {
+    return this.#arranged().order;
+  }
+  get position(): Int32Array {
+    return this.#arranged().position;
+  }
+  get size(): Int32Array {
+    return this.#arranged().size;
+  }
+
+  /** For when siblings have changed places. */
+  forgetOrder(): void {
+    this.#preorder = undefined;
+  }
+
+  #arranged(): Preorder {
+    return (this.#preorder ??= arrange(this));
+  }
 }
 
 /** The node's children, in order of their start. */
@@ -122,6 +136,10 @@ function findParents(spans: SpanColumns): { parent: Int32Array; repairs: Uint8Ar
   const { ids, spanId, parentSpanId, kind } = spans;
   const count = spanId.length;
   const repairs = new Uint8Array(count);
+  // Ids are numbered as spans come that have them, and those of other parents last. Where the last span has the last number, no
+  // two have the same, a span's number is its place, and nobody's parent is missing.
+  if (ids.length === count && (count === 0 || spanId[count - 1] === count - 1))
+    return { parent: new Int32Array(parentSpanId), repairs };
   const parents = new Int32Array(count).fill(-1);
   const byId = new Int32Array(ids.length).fill(-1);
   for (let span = 0; span < count; span++) {
@@ -168,14 +186,11 @@ function longer<Numbers extends Int32Array | Uint8Array>(numbers: Numbers, by: n
   return all;
 }
 
-/** Follows every node upwards once. A walk that meets itself has found a cycle. */
-function cutCycles(parent: Int32Array, repairs: Uint8Array, spanCount: number): void {
-  // Spans are in order of their start. Where every one comes after its parent, as nearly always, there is no way around.
-  let first = 0;
-  while (first < spanCount && (parent[first]! < first || parent[first]! >= spanCount)) first++;
-  if (first === spanCount) return;
+/** Follows every node upwards once. A walk that meets itself has found a cycle. True when there was one. */
+function cutCycles({ parent, repairs, spanCount }: TraceTree): boolean {
+  let isCut = false;
   const walkOf = new Int32Array(parent.length);
-  for (first = 0; first < spanCount; first++) {
+  for (let first = 0; first < spanCount; first++) {
     const walk = first + 1;
     let node = first;
     while (node >= 0 && walkOf[node] === 0) {
@@ -187,7 +202,9 @@ function cutCycles(parent: Int32Array, repairs: Uint8Array, spanCount: number): 
     for (let member = parent[node]!; member !== node; member = parent[member]!) earliest = Math.min(earliest, member);
     parent[earliest] = -1;
     repairs[earliest]! |= REPAIR.cycle;
+    isCut = true;
   }
+  return isCut;
 }
 
 /** Start and end of each node. Marks times that cannot be. */
@@ -220,14 +237,10 @@ function findTimes(
   return { start, end };
 }
 
-/** Which spans handle a message, and whether any is the work of another process than its parent: only between those clocks
- *  can differ. */
-function findCrossings(
-  { service, kind }: SpanColumns,
-  parent: Int32Array,
-): { isAsynchronous: Uint8Array; hasCrossings: boolean } {
-  const spanCount = service.length;
-  const isAsynchronous = new Uint8Array(parent.length);
+/** Marks which spans handle a message. True when any span is the work of another process than its parent: only between those
+ *  clocks can differ. */
+function markCrossings({ spanCount, parent, isAsynchronous }: TraceTree, { service, kind }: SpanColumns): boolean {
+  if (new Set(service).size === 1 && !kind.includes(CONSUMER) && isServedFromOutside(kind, parent)) return false;
   let hasCrossings = false;
   for (let span = 0; span < spanCount; span++) {
     const above = parent[span]!;
@@ -237,45 +250,68 @@ function findCrossings(
     if (isElsewhere || (ownKind === SERVER && kind[above] === CLIENT)) hasCrossings = true;
     if (ownKind === CONSUMER && (isElsewhere || kind[above] === PRODUCER)) isAsynchronous[span] = 1;
   }
-  return { isAsynchronous, hasCrossings };
+  return hasCrossings;
 }
 
-/** Children, preorder, depth and size, from `parent` and `start`. */
-function arrange(tree: TraceTree): void {
-  const { nodeCount, parent, firstChild, nextSibling, childCount, order, position, size, depth, start } = tree;
+/** True where every server span is a root: nothing that it serves is part of the trace. */
+function isServedFromOutside(kind: readonly number[], parent: Int32Array): boolean {
+  let server = kind.indexOf(SERVER);
+  while (server >= 0 && parent[server]! < 0) server = kind.indexOf(SERVER, server + 1);
+  return server < 0;
+}
+
+/** Children and roots, and from when to when they all are, from `parent`, `start` and `end`. `hasLateParents`: not every span
+ *  comes after its parent, without which there is no way around. */
+function chainSiblings(tree: Forest): { hasLateParents: boolean } {
+  const { nodeCount, parent, firstChild, nextSibling, start, end } = tree;
   firstChild.fill(-1);
-  nextSibling.fill(-1);
-  childCount.fill(0);
-  size.fill(1);
   let firstRoot = -1;
+  let hasLateParents = false;
+  let startNanos = Infinity;
+  let endNanos = -Infinity;
   // Spans come in order of start: only few chains are out of order, and sorting everything would take most of the time.
   const unsorted = new Set<number>();
   for (let node = nodeCount - 1; node >= 0; node--) {
     const above = parent[node]!;
+    const from = start[node]!;
+    const to = end[node]!;
+    if (from < startNanos) startNanos = from;
+    if (to > endNanos) endNanos = to;
     const next = above < 0 ? firstRoot : firstChild[above]!;
-    if (next >= 0 && start[node]! > start[next]!) unsorted.add(above);
+    if (next >= 0 && from > start[next]!) unsorted.add(above);
     nextSibling[node] = next;
     if (above < 0) {
       firstRoot = node;
     } else {
       firstChild[above] = node;
-      childCount[above]!++;
+      if (above >= node) hasLateParents = true;
     }
   }
   for (const above of unsorted) {
     if (above < 0) firstRoot = sortChain(tree, firstRoot);
     else firstChild[above] = sortChain(tree, firstChild[above]!);
   }
-
   const roots: number[] = [];
   for (let root = firstRoot; root >= 0; root = nextSibling[root]!) roots.push(root);
   tree.roots = roots;
-  let node = firstRoot;
+  if (nodeCount > 0) {
+    tree.startNanos = startNanos;
+    tree.endNanos = endNanos;
+  }
+  tree.forgetOrder();
+  return { hasLateParents };
+}
+
+type Preorder = Pick<TraceTree, "order" | "position" | "size">;
+
+function arrange({ nodeCount, parent, firstChild, nextSibling, roots }: TraceTree): Preorder {
+  const order = new Int32Array(nodeCount);
+  const position = new Int32Array(nodeCount);
+  const size = new Int32Array(nodeCount).fill(1);
+  let node = roots[0] ?? -1;
   for (let at = 0; node >= 0; at++) {
     order[at] = node;
     position[node] = at;
-    const above = parent[node]!;
-    depth[node] = above < 0 ? 0 : depth[above]! + 1;
     let next = firstChild[node]!;
     while (next < 0 && node >= 0) {
       next = nextSibling[node]!;
@@ -288,6 +324,7 @@ function arrange(tree: TraceTree): void {
     const above = parent[below]!;
     if (above >= 0) size[above]! += size[below]!;
   }
+  return { order, position, size };
 }
 
 /** Puts a chain of siblings in order of start. Gives its first. */

@@ -42,7 +42,8 @@ export interface TraceSummary {
 /** All spans of a trace, one array per field and one entry per span, in order of start. Texts stand once in
  *  `TraceDetail.strings`; where a field is said to be a text, it holds an index into it. */
 export interface SpanColumns {
-  /** Every id of a span or of a parent once; not a field of the spans, which hold indexes into it. */
+  /** Every id of a span or of a parent once; not a field of the spans, which hold indexes into it. Spans' ids come first, in the
+   *  order of the spans. */
   ids: readonly string[];
   /** Index into `ids`. Two spans may share one. */
   spanId: readonly number[];

@@ -13,7 +13,8 @@ export interface TraceModel {
   tree: TraceTree;
   /** When it began. Not `detail.start` where a clock that was wrong said so. */
   start: Instant;
-  self: Float64Array;
+  /** Self time of each node, worked out when it is first asked for. */
+  readonly self: Float64Array;
   path: CriticalPath;
   folds: Folds;
   /** What to add to its times, in nanoseconds, to place it on the axis of the page's trace. */
@@ -29,12 +30,15 @@ export function createModel(detail: TraceDetail, origin?: Instant): TraceModel {
   const tree = buildTree(detail.spans);
   const start = later(detail.start, tree.startNanos);
   const { traceId } = detail.summary;
+  let self: Float64Array | undefined;
   return {
     traceId,
     detail,
     tree,
     start,
-    self: selfTimes(tree),
+    get self() {
+      return (self ??= selfTimes(tree));
+    },
     path: criticalPath(tree),
     folds: foldSiblings(tree, detail.spans),
     offset: nanosBetween(origin ?? start, detail.start),

@@ -1,4 +1,5 @@
 import type { ComponentChildren, JSX } from "preact";
+import { selfTime } from "../../../src/analysis/self-time.ts";
 import { REPAIR } from "../../../src/analysis/trace-tree.ts";
 import { Icon } from "../../components/icon.tsx";
 import { formatDuration } from "../../format.ts";
@@ -242,7 +243,7 @@ function describe({ model, node, fold }: Row): string {
     return `${fold.members.length} times, ${total} together, each ${least} to ${most}, median ${median}, ${start}`;
   }
   const parts = [formatDuration(durationOf(model, node))];
-  if (tree.firstChild[node]! >= 0) parts.push(`${formatDuration(model.self[node]!)} of it itself`);
+  if (tree.firstChild[node]! >= 0) parts.push(`${formatDuration(selfTime(tree, node))} of it itself`);
   const critical = model.path.share[node]!;
   if (critical > 0) parts.push(`${formatDuration(critical)} on the critical path`);
   parts.push(start);
