@@ -28,6 +28,7 @@ const SMALLEST_FOLD = 3;
  *  everything below them. A failed one therefore never hides among those that succeeded. */
 export function foldSiblings(tree: TraceTree, spans: SpanColumns): Folds {
   const { nodeCount, firstChild, nextSibling } = tree;
+  const { group } = spans;
   const foldOf = new Int32Array(nodeCount).fill(-1);
   const folds: Fold[] = [];
   for (let parent = 0; parent < nodeCount; parent++) {
@@ -35,8 +36,12 @@ export function foldSiblings(tree: TraceTree, spans: SpanColumns): Folds {
     while (node >= 0) {
       const first = node;
       let count = 1;
-      for (node = nextSibling[node]!; node >= 0 && areAlike(tree, spans, first, node); node = nextSibling[node]!)
+      node = nextSibling[node]!;
+      // Looked at here first: mostly that is enough, and saves a call.
+      while (node >= 0 && group[node] === group[first] && areAlike(tree, spans, first, node)) {
         count++;
+        node = nextSibling[node]!;
+      }
       if (count < SMALLEST_FOLD) continue;
       const members: number[] = [];
       for (let member = first; member !== node; member = nextSibling[member]!) {
