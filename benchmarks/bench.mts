@@ -22,7 +22,8 @@ import { variants } from "./variants.ts";
 
 const args = process.argv.slice(2);
 const options = parseOptions(args);
-const plan = plans[options.quick ? "quick" : "full"];
+const planned = plans[options.quick ? "quick" : "full"];
+const plan = { ...planned, rounds: options.rounds ?? planned.rounds };
 const startedAt = performance.now();
 const progress = (message: string): void =>
   console.error(`${((performance.now() - startedAt) / 1000).toFixed(0).padStart(4)} s  ${message}`);

@@ -12,54 +12,10 @@ export interface Options {
   readonly variants: readonly string[];
   readonly json: boolean;
   readonly quick: boolean;
+  /** Fresh processes this often; undefined: as often as the plan says. */
+  readonly rounds: number | undefined;
   /** A full run of everything: only that may replace its section of RESULTS.md. */
   readonly complete: boolean;
-}
-
-export const help: string = `npm run bench [-- options]
-
-Measures what tracers cost: CPU time of the whole server process per request, all threads, exporting included.
-
-  --quick              fewer and shorter slices; all variants and workloads in less than three minutes. V8 still compiles
-                       then, so that everything costs more than in a full run, and a tracer most of all
-  --node <version>     ${nodeVersions.join(", ")}, or only the first number; default: the Node that runs this
-  --workload <name>    ${Object.keys(workloads).join(", ")}; may be repeated
-  --variant <name>     ${Object.keys(variants).join(", ")};
-                       may be repeated; "none" is always there
-  --json               one JSON object on stdout, everything else on stderr
-                       (npm run prints a line of its own before it; npm run --silent bench does not)
-  --help
-
-A run without --quick, --workload and --variant takes about half an hour and replaces the section of its Node version in
-benchmarks/RESULTS.md and its raw values in benchmarks/results/.
-`;
-
-/** Exits with a message when the command line cannot be understood, or asks for help. */
-export function parseOptions(args: string[]): Options {
-  const { values } = parseArgs({
-    args,
-    options: {
-      quick: { type: "boolean", default: false },
-      json: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-      node: { type: "string" },
-      workload: { type: "string", multiple: true, default: [] },
-      variant: { type: "string", multiple: true, default: [] },
-    },
-  });
-  if (values.help) {
-    console.log(help);
-    process.exit(0);
-  }
-  const { quick, json, workload, variant } = values;
-  return {
-    node: values.node === undefined ? undefined : pickNode(values.node),
-    workloads: pick("workload", Object.keys(workloads), workload),
-    variants: pick("variant", Object.keys(variants), variant.length === 0 ? [] : ["none", ...variant]),
-    json,
-    quick,
-    complete: !quick && workload.length === 0 && variant.length === 0,
-  };
 }
 
 /** A whole run. */
@@ -95,6 +51,59 @@ export const plans: Readonly<Record<"full" | "quick", RunPlan>> = {
     rate: { times: 1, requests: 100 },
   },
 };
+
+export const help: string = `npm run bench [-- options]
+
+Measures what tracers cost: CPU time of the whole server process per request, all threads, exporting included.
+
+  --quick              fewer and shorter slices; all variants and workloads in less than three minutes. V8 still compiles
+                       then, so that everything costs more than in a full run, and a tracer most of all
+  --node <version>     ${nodeVersions.join(", ")}, or only the first number; default: the Node that runs this
+  --rounds <number>    fresh processes this often; default: ${plans.full.rounds}, ${plans.quick.rounds} with --quick
+  --workload <name>    ${Object.keys(workloads).join(", ")}; may be repeated
+  --variant <name>     ${Object.keys(variants).join(", ")};
+                       may be repeated; "none" is always there
+  --json               one JSON object on stdout, everything else on stderr
+                       (npm run prints a line of its own before it; npm run --silent bench does not)
+  --help
+
+A run without --quick, --workload and --variant takes about half an hour and replaces the section of its Node version in
+benchmarks/RESULTS.md and its raw values in benchmarks/results/.
+`;
+
+/** Exits with a message when the command line cannot be understood, or asks for help. */
+export function parseOptions(args: string[]): Options {
+  const { values } = parseArgs({
+    args,
+    options: {
+      quick: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+      node: { type: "string" },
+      rounds: { type: "string" },
+      workload: { type: "string", multiple: true, default: [] },
+      variant: { type: "string", multiple: true, default: [] },
+    },
+  });
+  if (values.help) {
+    console.log(help);
+    process.exit(0);
+  }
+  const { quick, json, workload, variant } = values;
+  const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
+  if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0)) {
+    fail(`--rounds ${values.rounds} is no number of rounds: 1, 2, 3`);
+  }
+  return {
+    node: values.node === undefined ? undefined : pickNode(values.node),
+    workloads: pick("workload", Object.keys(workloads), workload),
+    variants: pick("variant", Object.keys(variants), variant.length === 0 ? [] : ["none", ...variant]),
+    json,
+    quick,
+    rounds,
+    complete: !quick && workload.length === 0 && variant.length === 0,
+  };
+}
 
 function pick(what: string, known: string[], wanted: string[]): string[] {
   for (const name of wanted) {
