@@ -8,7 +8,7 @@ const MAX_JSON_BYTES = 224;
 
 /**
  * Attributes that come again and again, each made JSON once: most of a span's are the same as another's, name and value, and finding
- * one is a third of the work of reading it. Direct-mapped and bounded, as `SharedTexts`.
+ * one is less work than reading it. Direct-mapped and bounded, as `SharedTexts`.
  */
 export class KnownAttributes {
   readonly #lengths = new Uint16Array(SLOTS);
