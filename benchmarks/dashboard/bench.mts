@@ -165,8 +165,10 @@ function print(): void {
       pages.map((page) => [
         `${page.spans.toLocaleString("en")} spans`,
         {
-          "first paint ms": round(page.firstPaintMillis),
-          "of it CPU": round(page.firstPaintCpuMillis),
+          "from the list ms": round(page.fromListMillis),
+          "after its last byte": round(page.firstPaintMillis),
+          "of that CPU": round(page.firstPaintCpuMillis),
+          "opened directly": round(page.directMillis),
           "scroll frame ms": round(page.scrollFrameMedianMillis),
           p95: round(page.scrollFrameP95Millis),
         },

@@ -1,24 +1,35 @@
 // Runs in the page whose times are taken.
 
-/** When the first frame with rows of the waterfall had been drawn. */
-const painted = new Promise((resolve) => {
-  (function look() {
-    // The next frame begins after this one was drawn.
-    if (rows().length > 2) requestAnimationFrame(() => resolve(performance.mark("rows drawn").startTime));
-    else requestAnimationFrame(look);
-  })();
-});
-Object.assign(globalThis, { paintMillis, scrollThrough });
+Object.assign(globalThis, { openFromList, openedDirectly, scrollThrough });
 
 function rows() {
-  return document.querySelectorAll('[role="treegrid"] [role="row"]');
+  return document.querySelectorAll('[aria-label="Spans"] [role="row"]');
 }
 
-/** Milliseconds from the last byte of the answer to that frame. */
-async function paintMillis(path) {
-  const paintedAt = await painted;
-  const fetched = performance.getEntriesByType("resource").find(({ name }) => name.endsWith(path));
-  return paintedAt - fetched.responseEnd;
+/** When the first frame with rows of the waterfall has been drawn. */
+function painted() {
+  return new Promise((resolve) => {
+    (function look() {
+      // The next frame begins after this one was drawn.
+      if (rows().length > 2) requestAnimationFrame(() => resolve(performance.mark("rows drawn").startTime));
+      else requestAnimationFrame(look);
+    })();
+  });
+}
+
+/** Clicks on the trace; milliseconds to that frame from then, and from the last byte of the trace. */
+async function openFromList(traceId) {
+  const link = document.querySelector(`a[href^="/trace/${traceId}"]`);
+  const clickedAt = performance.now();
+  link.click();
+  const paintedAt = await painted();
+  const answer = performance.getEntriesByType("resource").find(({ name }) => name.endsWith(`/api/traces/${traceId}`));
+  return { sinceClick: paintedAt - clickedAt, sinceLastByte: paintedAt - answer.responseEnd };
+}
+
+/** Milliseconds to that frame since the page's address was opened, with nothing in the browser's cache. */
+function openedDirectly() {
+  return painted();
 }
 
 /** The times between 120 frames, each of which scrolls by ten rows. */

@@ -76,12 +76,14 @@ export const api = {
 
   clear: (): Promise<void> => change("DELETE", "/api/traces"),
 
-  /** Tells what happens from now on until the returned function is called. When the server goes away it is tried again
+  /** Tells what happens from a moment ago until the returned function is called. When the server goes away it is tried again
    *  after half a second, then ever more rarely, at most every 10 seconds, and at once when the window is looked at. A tab that
    *  nobody sees asks nothing: a browser has six connections for all the tabs of a server, and six of them would leave none.
    *  When it is looked at again, `open` says that something may have been missed. */
   live: (filter: TraceFilter, handlers: LiveHandlers): (() => void) => {
-    const address = withQuery("/api/live", formatFilter(filter));
+    const words = formatFilter(filter);
+    // What comes between an answer and the opening of the stream would be told by neither.
+    words.set("recent", "1");
     let source: EventSource | undefined;
     let timer: ReturnType<typeof setTimeout> | undefined;
     let failures = 0;
@@ -90,7 +92,8 @@ export const api = {
       clearTimeout(timer);
       timer = undefined;
       // EventSource tries again by itself only after some failures and never more slowly: each one is used once.
-      const attempt = new EventSource(address);
+      const attempt = new EventSource(`/api/live?${words}`);
+      words.delete("recent");
       source = attempt;
       attempt.addEventListener("open", () => {
         failures = 0;

@@ -1,17 +1,21 @@
 import { render, type JSX } from "preact";
 import { useEffect } from "preact/hooks";
+import { afterPaint } from "./after-paint.ts";
+import { askAhead } from "./ask-ahead.ts";
 import { AppHeader } from "./components/app-header.tsx";
 import { ImportDrop } from "./components/import-drop.tsx";
+import { lazy } from "./components/lazy.tsx";
 import { ShortcutsDialog } from "./components/shortcuts-dialog.tsx";
 import { EmptyState } from "./components/states.tsx";
 import { Toasts } from "./components/toast.tsx";
 import { showDirectionControls } from "./direction-controls.ts";
 import { startKeyboard } from "./keyboard.tsx";
 import { ServicesPage } from "./pages/services/services-page.tsx";
-import { TracePage } from "./pages/trace/trace-page.tsx";
 import { startTraceList } from "./pages/traces/trace-list.ts";
 import { TracesPage } from "./pages/traces/traces-page.tsx";
 import { listHref, route, startRouter } from "./router.ts";
+
+const TracePage = lazy("Loading the trace …", async () => (await import("./pages/trace/trace-page.tsx")).TracePage);
 
 function App(): JSX.Element {
   return (
@@ -56,7 +60,11 @@ function NoSuchPage(): JSX.Element {
 
 showDirectionControls();
 startRouter();
+const { page, traceId } = route.peek();
+if (page === "trace" && traceId !== undefined) askAhead(traceId);
 startKeyboard();
 startTraceList();
 const container = document.getElementById("app");
 if (container !== null) render(<App />, container);
+// So that a click on a trace need not wait for it.
+afterPaint(() => void TracePage.load());

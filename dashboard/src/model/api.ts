@@ -11,7 +11,7 @@ import type { TraceSummary } from "./trace.ts";
  * | `GET /api/traces/<trace id>/spans/<span id>` | `SpanDetail`                                                   |
  * | `GET /api/services?<since, until>`           | `ServiceMap`                                                   |
  * | `GET /api/facets?<filter>`                   | `Facets`                                                       |
- * | `GET /api/live?<filter>`                     | server-sent events: `traces` (`TraceSummary[]`, at most 4 a second), `status` (`Status`), `cleared`, `resync` (the page was too slow and missed some: ask anew) |
+ * | `GET /api/live?<filter>`                     | server-sent events: `traces` (`TraceSummary[]`, at most 4 a second), `status` (`Status`), `cleared`, `resync` (the page was too slow and missed some: ask anew); with `recent` first those traces that changed in the last 2 seconds |
  * | `GET /api/saved-filters`                     | `SavedFilter[]`                                                |
  * | `PUT, DELETE /api/saved-filters/<name>`      | the same, after the change; the body of PUT is `{ query }`     |
  * | `GET /api/export?<filter>` or `?trace=<id>…` | OTLP JSON (`{ resourceSpans }`) as a download                  |

@@ -68,7 +68,7 @@ export function apiRoutes(
 
     read("/api/live", ({ request, response, query }) => {
       if (request.method === "HEAD") return void response.writeHead(200).end();
-      live.add(parseFilter(query).filter, response);
+      live.add(parseFilter(query).filter, query.has("recent"), response);
     }),
 
     read("/api/saved-filters", async ({ response }) => sendJson(response, await store.getSavedFilters())),

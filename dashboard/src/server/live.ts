@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import type { Status } from "../model/api.ts";
 import type { TraceFilter } from "../model/filter.ts";
-import type { Store } from "../store/store.ts";
+import type { Store, WatchEvent } from "../store/store.ts";
 import type { Limits } from "./limits.ts";
 
 /** How often pages are told the counts, where they changed. */
@@ -25,8 +25,8 @@ export class Live {
     return this.#watchers.size;
   }
 
-  /** Keeps the response open until its page leaves, takes nothing any more, or everything ends. */
-  add(filter: TraceFilter, response: ServerResponse): void {
+  /** Keeps the response open until its page leaves, takes nothing any more, or everything ends. `recent`: see `Store.watch`. */
+  add(filter: TraceFilter, recent: boolean, response: ServerResponse): void {
     response.writeHead(200, {
       "cache-control": "no-store",
       "content-type": "text/event-stream; charset=utf-8",
@@ -34,10 +34,11 @@ export class Live {
     });
     const watcher = new Watcher(response, this.#limits);
     this.#watchers.add(watcher);
-    const stop = this.#store.watch(filter, (event) => {
+    const tell = (event: WatchEvent): void => {
       if (event.type === "traces") watcher.send("traces", event.traces);
       else watcher.send("cleared", {});
-    });
+    };
+    const stop = this.#store.watch(filter, tell, { recent });
     response.on("close", () => {
       stop();
       watcher.end();

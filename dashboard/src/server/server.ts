@@ -199,6 +199,9 @@ function acceptToken(
   return true;
 }
 
+/** What a trace is shown with: the document names only what the list needs. */
+const TRACE_SCRIPTS = "</trace-page.js>; rel=modulepreload, </span-panel.js>; rel=modulepreload";
+
 /** Every address of the page is the same document; it looks at the address itself. */
 function pageRoutes(assets: Assets): Route[] {
   return ["/", "/trace/:traceId", "/services"].map((path) => ({
@@ -206,6 +209,7 @@ function pageRoutes(assets: Assets): Route[] {
     path,
     access: "page",
     handle({ request, response }) {
+      if (path.startsWith("/trace/")) response.setHeader("link", TRACE_SCRIPTS);
       if (!assets.answer("/index.html", request, response))
         throw new HttpError("not_found", "The page is not part of this build: npm run build.");
     },

@@ -26,7 +26,7 @@ export interface TracesPortion {
 export type ThreadApi = Omit<Store, "readTraces" | "watch" | "importTraces"> & {
   readTraces(selection: TraceFilter | { traceIds: readonly string[] }, next?: string): Promise<TracesPortion>;
   importTraces(body: Uint8Array<ArrayBuffer>): Promise<ImportResult>;
-  watch(watcher: number, filter: TraceFilter): Promise<void>;
+  watch(watcher: number, filter: TraceFilter, recent: boolean): Promise<void>;
   unwatch(watcher: number): Promise<void>;
 };
 

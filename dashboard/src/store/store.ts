@@ -54,8 +54,10 @@ export interface Store {
   deleteSavedFilter(name: string): Promise<SavedFilter[]>;
   clear(): Promise<void>;
   getStatus(): Promise<StoreStatus>;
-  /** Calls with the summaries of traces that changed, of `filter` where given, at most 4 times a second; gives what stops it. */
-  watch(filter: TraceFilter, listener: (event: WatchEvent) => void): () => void;
+  /** Calls with the summaries of traces that changed, of `filter` where given, at most 4 times a second; gives what stops it. With
+   *  `recent` also, at once, with those that changed in the seconds before: whoever has asked for what there is just now, and
+   *  watches from now on, misses nothing between the two. */
+  watch(filter: TraceFilter, listener: (event: WatchEvent) => void, options?: { recent?: boolean }): () => void;
   close(): Promise<void>;
 }
 

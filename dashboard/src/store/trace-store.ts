@@ -27,6 +27,8 @@ const RETENTION_INTERVAL_MILLIS = 60_000;
 const WATCH_INTERVAL_MILLIS = 250;
 const MAX_WATCHED = 200;
 const MAX_CHANGED = 2000;
+/** What has changed so lately is told to whoever begins to watch. */
+const RECENT_MILLIS = 2000;
 /** Spans read or written before the thread does something else. */
 const PORTION_SPANS = 5000;
 
@@ -73,6 +75,8 @@ export class TraceStore implements ThreadApi {
 
   private readonly watchers: Map<number, TraceFilter> = new Map();
   private readonly changed: Set<number> = new Set();
+  /** Of the last seconds, by transaction. */
+  private recent: { millis: number; ids: readonly number[] }[] = [];
   private watchTimer: NodeJS.Timeout | undefined;
   private lastWatchMillis = 0;
 
@@ -187,6 +191,7 @@ export class TraceStore implements ThreadApi {
     this.writer.forget();
     this.traceCount = this.spanCount = this.logCount = 0;
     this.changed.clear();
+    this.recent = [];
     shrinkFile(this.database, 0);
     this.database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     this.events.cleared();
@@ -206,8 +211,11 @@ export class TraceStore implements ThreadApi {
     };
   }
 
-  async watch(watcher: number, filter: TraceFilter): Promise<void> {
+  async watch(watcher: number, filter: TraceFilter, recent: boolean): Promise<void> {
     this.watchers.set(watcher, filter);
+    if (!recent) return;
+    this.forgetOld();
+    this.tell(watcher, filter, [...new Set(this.recent.flatMap(({ ids }) => ids))].slice(-MAX_CHANGED));
   }
 
   async unwatch(watcher: number): Promise<void> {
@@ -328,6 +336,8 @@ export class TraceStore implements ThreadApi {
   }
 
   private noteChanged(ids: readonly number[]): void {
+    if (ids.length > 0) this.recent.push({ millis: Date.now(), ids });
+    this.forgetOld();
     if (this.watchers.size === 0) return;
     // Set again, so that the latest are last: with too many, those that changed first are left out.
     for (const id of ids) {
@@ -342,15 +352,23 @@ export class TraceStore implements ThreadApi {
     this.watchTimer ??= setTimeout(() => this.tellWatchers(), wait);
   }
 
+  private forgetOld(): void {
+    const since = Date.now() - RECENT_MILLIS;
+    const kept = this.recent.findIndex(({ millis }) => millis >= since);
+    if (kept !== 0) this.recent.splice(0, kept === -1 ? this.recent.length : kept);
+  }
+
   private tellWatchers(): void {
     this.watchTimer = undefined;
     this.lastWatchMillis = Date.now();
     const ids = [...this.changed];
     this.changed.clear();
-    for (const [watcher, filter] of this.watchers) {
-      const rows = filterTraces(this.database, this.sources, filter, ids).slice(0, MAX_WATCHED);
-      if (rows.length > 0) this.events.traces(watcher, rows.map(toSummary));
-    }
+    for (const [watcher, filter] of this.watchers) this.tell(watcher, filter, ids);
+  }
+
+  private tell(watcher: number, filter: TraceFilter, ids: readonly number[]): void {
+    const rows = filterTraces(this.database, this.sources, filter, ids).slice(0, MAX_WATCHED);
+    if (rows.length > 0) this.events.traces(watcher, rows.map(toSummary));
   }
 }
 

@@ -144,11 +144,11 @@ class WorkerStore implements Store {
     return this.ask("getStatus", []);
   }
 
-  watch(filter: TraceFilter, listener: (event: WatchEvent) => void): () => void {
+  watch(filter: TraceFilter, listener: (event: WatchEvent) => void, { recent = false } = {}): () => void {
     const watcher = this.nextId++;
     this.watchers.set(watcher, { filter, listener });
     // When the thread is gone nothing changes any more: there is nobody to tell.
-    this.ask("watch", [watcher, filter]).catch(() => {});
+    this.ask("watch", [watcher, filter, recent]).catch(() => {});
     return () => {
       if (this.watchers.delete(watcher)) this.ask("unwatch", [watcher]).catch(() => {});
     };
@@ -255,7 +255,7 @@ class WorkerStore implements Store {
       this.whenOpened(this.worker).catch((error: Error) => {
         this.end = error;
       });
-      for (const [watcher, { filter }] of this.watchers) this.ask("watch", [watcher, filter]).catch(() => {});
+      for (const [watcher, { filter }] of this.watchers) this.ask("watch", [watcher, filter, true]).catch(() => {});
     }
     for (const { resolve, reject, isPayload } of unanswered) {
       if (isPayload && this.end === undefined) resolve({ outcome: "busy", reason: message });

@@ -197,6 +197,24 @@ describe("the list of traces", () => {
     expect(await rowsOf(page).innerText()).not.toMatch(/in flight/i);
   });
 
+  test("what arrives between the first answer and the opening of the stream is shown", async () => {
+    const page = await pages.open("/services");
+    let open = (): void => {};
+    const isSent = new Promise<void>((resolve) => (open = resolve));
+    await page.route("**/api/live**", async (asked) => {
+      await isSent;
+      await asked.continue();
+    });
+    await page.goto(`${pages.url()}/?service=between`);
+    await page.getByText("No trace matches these filters").waitFor();
+    await sendTrace(pages.url(), {
+      traceId: "listed between",
+      spans: [{ id: "between", name: "between", service: "between", to: 1 }],
+    });
+    open();
+    await expectOperations(page, ["between"]);
+  });
+
   test("paused it stands still, tells how many wait, and shows them when it goes on", async () => {
     const page = await pages.open("/?service=pausing");
     await page.getByText("No trace matches these filters").waitFor();

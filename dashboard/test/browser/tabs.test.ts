@@ -49,9 +49,21 @@ test("a trace that is opened directly is all that is asked for; the list comes w
   await page.locator('.wf-rows [role="row"]').waitFor();
   await page.getByText("Live").waitFor();
   const questions = asked.filter((path) => path.startsWith("/api/"));
-  expect(questions.toSorted()).toEqual(["/api/live", `/api/traces/${traceId}`]);
+  expect([...new Set(questions)].toSorted()).toEqual(["/api/live", `/api/traces/${traceId}`]);
   await page.getByRole("link", { name: "Back to the list of traces" }).click();
   await page.locator('.traces-rows [role="row"]').filter({ hasText: "GET /direct" }).waitFor();
   await send("after");
   await page.locator('.traces-rows [role="row"]').filter({ hasText: "GET /after" }).waitFor();
+});
+
+test("a trace's script that cannot be had is said to be missing, and can be asked for again", async () => {
+  const traceId = await send("scriptless");
+  const page = await newTab(await pages.open("/services"));
+  await page.route("**/trace-page.js", (asked) => asked.abort());
+  await page.goto(`${pages.url()}/trace/${traceId}`);
+  const again = page.getByRole("button", { name: "Try again" });
+  await again.waitFor();
+  await page.unroute("**/trace-page.js");
+  await again.click();
+  await page.locator('.wf-rows [role="row"]').waitFor();
 });

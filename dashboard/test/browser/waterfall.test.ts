@@ -223,6 +223,23 @@ describe("a trace", () => {
     await expectRows(page, [/GET \/growing/, /SELECT first/]);
   });
 
+  test("shows what came between its answer and the opening of the stream", async () => {
+    const send = (...spans: SentSpan[]): Promise<string> => sendTrace(pages.url(), { traceId: "between", spans });
+    await send({ id: "b2", parent: "b1", name: "SELECT first", kind: 3, to: 5 });
+    const page = await pages.open("/services");
+    let open = (): void => {};
+    const isSent = new Promise<void>((resolve) => (open = resolve));
+    await page.route("**/api/live**", async (asked) => {
+      await isSent;
+      await asked.continue();
+    });
+    await page.goto(pages.url() + path("between"));
+    await expect.poll(async () => (await texts(page)).join()).toMatch(/SELECT first/);
+    await send({ id: "b1", name: "GET /between", kind: 2, to: 50 });
+    open();
+    await expectRows(page, [/GET \/between/, /SELECT first/]);
+  });
+
   test("with a clock that is slow begins at zero all the same, and its spans say when they really started", async () => {
     await sendTrace(pages.url(), {
       traceId: "skewed",

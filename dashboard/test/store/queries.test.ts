@@ -415,6 +415,33 @@ describe.each(drivers)("watching with %s", (driver) => {
     expect(events.length).toBe(length);
   });
 
+  test("whoever begins to watch is told what changed just before, if that is wanted", async () => {
+    const store = await open({ driver });
+    const watch = (recent: boolean): string[] => {
+      const told: string[] = [];
+      store.watch(
+        { service: ["shop"] },
+        (event) => {
+          if (event.type === "traces") told.push(...event.traces.map(({ operation }) => operation));
+        },
+        { recent },
+      );
+      return told;
+    };
+    await keep(store, [span({ name: "cleared" })]);
+    await store.clear();
+    await keep(store, [span({ name: "just before" }), span({ name: "other", service: "mail" })]);
+    const [told, others] = [watch(true), watch(false)];
+    await expect.poll(() => told).toEqual(["just before"]);
+    await keep(store, [span({ name: "after" })]);
+    await expect.poll(() => others).toEqual(["after"]);
+    expect(told).toEqual(["just before", "after"]);
+    await new Promise((resolve) => setTimeout(resolve, 2100));
+    const late = watch(true);
+    await keep(store, [span({ name: "much later" })]);
+    await expect.poll(() => late).toEqual(["much later"]);
+  });
+
   test("of a flood the latest are told, no more than 200 at a time", async () => {
     const store = await open({ driver });
     let told: readonly { operation: string }[] = [];

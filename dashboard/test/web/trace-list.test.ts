@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { TraceSummary } from "../../src/model/trace.ts";
 import { groupTraces } from "../../web/pages/traces/group-traces.ts";
-import { durationScale, mergeTraces, sortArrivals } from "../../web/pages/traces/merge-traces.ts";
+import { changedAmong, durationScale, mergeTraces, sortArrivals } from "../../web/pages/traces/merge-traces.ts";
 import { IN_FLIGHT_MILLIS, splitOperation, statusText, traceStatus } from "../../web/pages/traces/trace-status.ts";
 import { visibleRows } from "../../web/pages/traces/visible-rows.ts";
 
@@ -29,6 +29,12 @@ function trace(id: string, startMillis: number, changes: Partial<TraceSummary> =
 }
 
 const ids = (rows: readonly TraceSummary[]): string => rows.map(({ traceId }) => traceId).join("");
+
+test("what is told again and has not changed is not counted as new", () => {
+  const told = [trace("b", 20), trace("a", 10, { spanCount: 2 }), trace("c", 30)];
+  expect(ids(changedAmong([trace("b", 20), trace("a", 10)], told))).toBe("ac");
+  expect(ids(changedAmong([trace("b", 20)], [trace("b", 20, { arrivedAt: 99 })]))).toBe("b");
+});
 
 describe("mergeTraces", () => {
   const rows = [trace("d", 40), trace("c", 30), trace("a", 10)];

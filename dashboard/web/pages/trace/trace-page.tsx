@@ -2,10 +2,10 @@ import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { ApiFailure } from "../../api.ts";
 import { Icon } from "../../components/icon.tsx";
+import { lazy } from "../../components/lazy.tsx";
 import { EmptyState, ErrorState, Loading } from "../../components/states.tsx";
 import { useShortcut } from "../../keyboard.tsx";
 import { listHref } from "../../router.ts";
-import { SpanPanel } from "../span/span-panel.tsx";
 import { FlameView } from "./flame-view.tsx";
 import { Minimap } from "./minimap.tsx";
 import { findSpan, later, nameOf, serviceOf, shiftOf, type TraceModel } from "./model.ts";
@@ -15,6 +15,8 @@ import { TraceHeader } from "./trace-header.tsx";
 import { useSize } from "./use-size.ts";
 import { createTraceView, type TraceView } from "./view.ts";
 import { goIn, goOut, Waterfall } from "./waterfall.tsx";
+
+const SpanPanel = lazy("Loading the span …", async () => (await import("../span/span-panel.tsx")).SpanPanel);
 
 export function TracePage({ traceId }: { traceId: string }): JSX.Element {
   const view = useMemo(() => createTraceView(traceId), [traceId]);

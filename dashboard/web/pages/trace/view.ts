@@ -3,6 +3,7 @@ import { createTimeScale, type TimeScale } from "../../../src/analysis/gaps.ts";
 import type { TraceLink } from "../../../src/model/trace.ts";
 import { afterPaint } from "../../after-paint.ts";
 import { api } from "../../api.ts";
+import { takeAsked } from "../../ask-ahead.ts";
 import { follow as followServer } from "../../live.ts";
 import { navigate, route, setParams } from "../../router.ts";
 import { formatZoom, readChoices, type Choices } from "./address.ts";
@@ -323,7 +324,8 @@ export function createTraceView(traceId: string): TraceView {
   let isFirst = true;
   const load = async (abort: AbortSignal): Promise<void> => {
     try {
-      const detail = await api.trace(traceId, abort);
+      const detail = await (takeAsked(traceId) ?? api.trace(traceId, abort));
+      if (abort.aborted) return;
       const next = createModel(detail);
       const before = model.peek()?.start;
       const hasMoved = before !== undefined && nanosBetween(before, next.start) !== 0;

@@ -54,6 +54,16 @@ export function sortArrivals(
   return { known, fresh };
 }
 
+/** Those of `arrived` that are not in `rows` just as they are. */
+export function changedAmong(rows: readonly TraceSummary[], arrived: readonly TraceSummary[]): TraceSummary[] {
+  const ids = new Set(arrived.map(({ traceId }) => traceId));
+  const shown = new Map(rows.filter(({ traceId }) => ids.has(traceId)).map((row) => [row.traceId, row]));
+  return arrived.filter(({ traceId, arrivedAt, spanCount }) => {
+    const row = shown.get(traceId);
+    return row?.arrivedAt !== arrivedAt || row.spanCount !== spanCount;
+  });
+}
+
 /** The duration that fills a bar: where nine tenths of the traces end, rounded up to 1, 2 or 5 of a power of ten, so that one
  *  outlier does not flatten all others and the bars keep still while more arrive. */
 export function durationScale(rows: readonly TraceSummary[]): number {

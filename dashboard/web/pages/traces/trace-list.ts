@@ -5,7 +5,7 @@ import { api } from "../../api.ts";
 import { follow } from "../../live.ts";
 import { toSearch } from "../../route.ts";
 import { listHref, navigate, route, setParams } from "../../router.ts";
-import { durationScale, mergeTraces, sortArrivals } from "./merge-traces.ts";
+import { changedAmong, durationScale, mergeTraces, sortArrivals } from "./merge-traces.ts";
 
 /** Traces asked for at once: first few screens, then more, as whoever scrolls on wants many. */
 const FIRST_PAGE = 200;
@@ -114,7 +114,6 @@ export function startTraceList(): void {
     untracked(() => {
       stop?.();
       if (!isResumed) forget();
-      // Followed first and asked after, so that nothing falls between the two.
       stop = follow(parsed.peek().filter, { traces: arrive, cleared: () => void reload(), missed: catchUp });
       if (isResumed) catchUp();
       else void reload();
@@ -201,7 +200,7 @@ function arrive(traces: readonly TraceSummary[]): void {
   const oldest = cursorSignal.peek() === undefined ? undefined : oldestOf(rowsSignal.peek());
   const { known, fresh } = sortArrivals(traces, (id) => listed.has(id), oldest);
   if (phaseSignal.peek() !== "ready" || pausedSignal.peek()) {
-    hold([...known, ...fresh]);
+    hold([...changedAmong(rowsSignal.peek(), known), ...fresh]);
     return;
   }
   if (isReading) {
