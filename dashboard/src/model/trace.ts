@@ -64,7 +64,6 @@ export interface SpanColumns {
   detail: readonly number[];
   /** A text: what makes siblings identical (the normalised statement, or kind and name). */
   group: readonly number[];
-  logCount: readonly number[];
 }
 
 /** A link between a span of this trace and one of this or another trace. */

@@ -42,6 +42,8 @@ export interface Store {
   listTraces(filter: TraceFilter, page: { limit: number; cursor?: string }): Promise<Omit<TraceList, "problems">>;
   /** By its id or the first 8 digits or more of it; the latest, where several begin so. */
   getTrace(traceId: string): Promise<TraceDetail | undefined>;
+  /** The same as JSON. It is made in the store's thread: a large trace stops nothing else that this process does. */
+  getTraceJson(traceId: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
   getSpan(traceId: string, spanId: string): Promise<StoredSpan | undefined>;
   getServiceMap(range: Pick<TraceFilter, "since" | "until">): Promise<ServiceMap>;
   getFacets(filter: TraceFilter): Promise<Facets>;

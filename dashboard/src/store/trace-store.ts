@@ -1,4 +1,5 @@
 import type { Facets, ImportResult, SavedFilter, ServiceMap } from "../model/api.ts";
+import { asciiJson } from "../model/ascii-json.ts";
 import type { TraceFilter } from "../model/filter.ts";
 import type { SpanRecord } from "../model/span.ts";
 import type { TraceDetail, TraceSummary } from "../model/trace.ts";
@@ -115,6 +116,11 @@ export class TraceStore implements ThreadApi {
 
   async getTrace(traceId: string): Promise<TraceDetail | undefined> {
     return getTrace(this.database, this.sources, traceId);
+  }
+
+  async getTraceJson(traceId: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const trace = getTrace(this.database, this.sources, traceId);
+    return trace && asciiJson(trace);
   }
 
   async getSpan(traceId: string, spanId: string): Promise<StoredSpan | undefined> {

@@ -100,7 +100,6 @@ function readSpanColumns(database: Driver, row: TraceRow): { strings: string[]; 
     texts.set(text, texts.size);
     return texts.size - 1;
   };
-  const logCounts = readLogCounts(database, row.trace_id);
   const found = columnArrays();
   const sql = "SELECT base_us, ids, columns FROM chunks WHERE id >= ? AND id < ? ORDER BY id";
   const chunks = database.prepare(sql).all([row.id * PARTS, (row.id + 1) * PARTS]) as unknown as ChunkRow[];
@@ -124,7 +123,6 @@ function readSpanColumns(database: Driver, row: TraceRow): { strings: string[]; 
       found.category.push(textIndex(categoryAt(chunk, index)));
       found.detail.push(indexes[numberAt(chunk, index, FIELD.detail)]!);
       found.group.push(textIndex(groupAt(chunk, index)));
-      found.logCount.push(logCounts.size === 0 ? 0 : (logCounts.get(spanId) ?? 0));
     }
   }
   return { strings: [...texts.keys()], spans: inOrder(found) };
@@ -152,7 +150,6 @@ function columnArrays(): Arrays {
     category: [],
     detail: [],
     group: [],
-    logCount: [],
   };
 }
 
@@ -180,12 +177,6 @@ function numberIds({ spanId, parentSpanId }: Arrays): Pick<SpanColumns, "ids" | 
   const spanNumbers = spanId.map(numberOf);
   const parentNumbers = parentSpanId.map((id) => (id === "" ? -1 : numberOf(id)));
   return { ids: [...numbers.keys()], spanId: spanNumbers, parentSpanId: parentNumbers };
-}
-
-function readLogCounts(database: Driver, traceId: string): Map<string, number> {
-  const sql = "SELECT span_id, count(*) AS count FROM logs WHERE trace_id = ? AND trace_id != '' GROUP BY span_id";
-  const rows = database.prepare(sql).all([traceId]) as { span_id: string; count: number }[];
-  return new Map(rows.map(({ span_id, count }) => [span_id, count]));
 }
 
 function readTraceLinks(database: Driver, row: TraceRow, { ids, spanId }: SpanColumns): TraceLink[] {

@@ -99,6 +99,10 @@ class WorkerStore implements Store {
     return this.ask("getTrace", args);
   }
 
+  getTraceJson(...args: Parameters<Store["getTraceJson"]>): ReturnType<Store["getTraceJson"]> {
+    return this.ask("getTraceJson", args);
+  }
+
   getSpan(...args: Parameters<Store["getSpan"]>): ReturnType<Store["getSpan"]> {
     return this.ask("getSpan", args);
   }

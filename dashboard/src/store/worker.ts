@@ -9,7 +9,7 @@ import { describeFailure, TraceStore } from "./trace-store.ts";
 
 const port = parentPort!;
 const options = workerData as ThreadOptions;
-const say = (said: Said): void => port.postMessage(said);
+const say = (said: Said, transfer: ArrayBuffer[] = []): void => port.postMessage(said, transfer);
 
 /** Answers wait for the end of the turn, so that those of one transaction go as one message. */
 let answers: Answer[] = [];
@@ -19,8 +19,14 @@ function answer(given: Answer): void {
   queueMicrotask(() => {
     const all = answers;
     answers = [];
-    say({ type: "answers", answers: all });
+    say({ type: "answers", answers: all }, all.flatMap(memoryOf));
   });
+}
+
+/** What is handed over with it instead of copied. */
+function memoryOf(given: Answer): ArrayBuffer[] {
+  const result = "result" in given ? given.result : undefined;
+  return result instanceof Uint8Array ? [result.buffer as ArrayBuffer] : [];
 }
 
 try {

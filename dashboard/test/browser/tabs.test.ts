@@ -45,11 +45,19 @@ test("a trace that is opened directly is all that is asked for; the list comes w
   const page = await newTab(await pages.open("/services"));
   const asked: string[] = [];
   page.on("request", (request) => asked.push(new URL(request.url()).pathname));
+  const missing: string[] = [];
+  page.on("response", (response) => {
+    if (!response.ok()) missing.push(response.url());
+  });
   await page.goto(`${pages.url()}/trace/${traceId}`);
   await page.locator('.wf-rows [role="row"]').waitFor();
   await page.getByText("Live").waitFor();
   const questions = asked.filter((path) => path.startsWith("/api/"));
   expect([...new Set(questions)].toSorted()).toEqual(["/api/live", `/api/traces/${traceId}`]);
+  // Also those that the document names, so that they are on their way before the first one has run.
+  const scripts = new Set(asked.filter((path) => path.endsWith(".js")));
+  expect([...scripts].toSorted()).toEqual(["/app.js", "/span-panel.js", "/trace-page.js"]);
+  expect(missing).toEqual([]);
   await page.getByRole("link", { name: "Back to the list of traces" }).click();
   await page.locator('.traces-rows [role="row"]').filter({ hasText: "GET /direct" }).waitFor();
   await send("after");

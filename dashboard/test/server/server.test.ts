@@ -143,7 +143,7 @@ describe("the API", () => {
   test("refuses ids that are none, and knows those that have not arrived", async () => {
     const port = await start();
     expect((await send(port, "/api/traces/4BF92F35")).status).toBe(404);
-    expect(store.calls.at(-1)).toEqual({ name: "getTrace", args: ["4bf92f35"] });
+    expect(store.calls.at(-1)).toEqual({ name: "getTraceJson", args: ["4bf92f35"] });
     for (const id of ["abc", "x".repeat(32), "..", "4bf92f35%00", "a".repeat(33)])
       expect([id, (await send(port, `/api/traces/${id}`)).status]).toEqual([id, 400]);
     expect((await send(port, "/api/traces/4bf92f35/spans/12")).status).toBe(400);

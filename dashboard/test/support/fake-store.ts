@@ -41,6 +41,10 @@ export function createFakeStore(): FakeStore {
       called("getTrace", traceId);
       return undefined;
     },
+    async getTraceJson(traceId) {
+      called("getTraceJson", traceId);
+      return undefined;
+    },
     async getSpan(traceId, spanId) {
       called("getSpan", traceId, spanId);
       return store.spans.get(spanId);

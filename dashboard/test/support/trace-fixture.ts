@@ -19,7 +19,6 @@ export interface MadeSpan {
   detail?: string;
   /** Default: kind and name. */
   group?: string;
-  logs?: number;
 }
 
 export const KIND = { internal: 1, server: 2, client: 3, producer: 4, consumer: 5 } as const;
@@ -82,7 +81,6 @@ export function makeTrace(
       category: spans.map(({ category }) => text(category ?? "internal")),
       detail: spans.map(({ detail }) => text(detail ?? "")),
       group: spans.map(({ id, name, kind, group }) => text(group ?? `${kind ?? 1} ${name ?? id}`)),
-      logCount: spans.map(({ logs }) => logs ?? 0),
     },
     links: more.links ?? [],
     logs: more.logs ?? [],
@@ -187,7 +185,6 @@ export function shortenTrace(): TraceDetail {
       category: "messaging",
       from: 1_390,
       to: 1_402,
-      logs: 2,
     },
   ]);
 }
@@ -336,7 +333,6 @@ export function largeTrace({ spans, seed = 1, skewMillis = 0, brokenPerThousand 
         ...base,
         name: ["validate", "price", "render", "authorise"][Math.floor(random() * 4)]!,
         status: random() < 0.01 ? 2 : 0,
-        logs: random() < 0.05 ? 1 : 0,
       });
       open.push({ index: call, depth: above.depth + 1, cursor: from });
     }

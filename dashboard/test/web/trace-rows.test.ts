@@ -234,7 +234,7 @@ describe("the axis", () => {
   });
 
   test("joins logs that would overlap, and says when one of them is an error", () => {
-    const trace = makeTrace([{ id: "root", from: 0, to: 100, logs: 3 }]);
+    const trace = makeTrace([{ id: "root", from: 0, to: 100 }]);
     const log = (millis: number, severityNumber: number): TraceDetail["logs"][number] => ({
       traceId: trace.summary.traceId,
       spanId: "root",
