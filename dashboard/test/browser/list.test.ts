@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { Locator, Page } from "playwright-core";
 import { beforeAll, describe, expect, test } from "vitest";
-import { usePages } from "./pages.ts";
+import { holdStream, usePages } from "./pages.ts";
 import { sendTrace } from "./sent-spans.ts";
 
 const pages = usePages();
@@ -199,19 +199,14 @@ describe("the list of traces", () => {
 
   test("what arrives between the first answer and the opening of the stream is shown", async () => {
     const page = await pages.open("/services");
-    let open = (): void => {};
-    const isSent = new Promise<void>((resolve) => (open = resolve));
-    await page.route("**/api/live**", async (asked) => {
-      await isSent;
-      await asked.continue();
-    });
+    const openStream = await holdStream(page);
     await page.goto(`${pages.url()}/?service=between`);
     await page.getByText("No trace matches these filters").waitFor();
     await sendTrace(pages.url(), {
       traceId: "listed between",
       spans: [{ id: "between", name: "between", service: "between", to: 1 }],
     });
-    open();
+    openStream();
     await expectOperations(page, ["between"]);
   });
 

@@ -55,3 +55,14 @@ export function usePages(): Pages {
     },
   };
 }
+
+/** Keeps the stream of changes from opening until the returned function is called. */
+export async function holdStream(page: Page): Promise<() => void> {
+  let open = (): void => {};
+  const isOpen = new Promise<void>((resolve) => (open = resolve));
+  await page.route("**/api/live**", async (asked) => {
+    await isOpen;
+    await asked.continue();
+  });
+  return open;
+}

@@ -1,6 +1,6 @@
 import type { Locator, Page } from "playwright-core";
 import { beforeAll, describe, expect, test } from "vitest";
-import { usePages } from "./pages.ts";
+import { holdStream, usePages } from "./pages.ts";
 import { idOf, type SentSpan, sendTrace } from "./sent-spans.ts";
 
 const pages = usePages();
@@ -227,16 +227,11 @@ describe("a trace", () => {
     const send = (...spans: SentSpan[]): Promise<string> => sendTrace(pages.url(), { traceId: "between", spans });
     await send({ id: "b2", parent: "b1", name: "SELECT first", kind: 3, to: 5 });
     const page = await pages.open("/services");
-    let open = (): void => {};
-    const isSent = new Promise<void>((resolve) => (open = resolve));
-    await page.route("**/api/live**", async (asked) => {
-      await isSent;
-      await asked.continue();
-    });
+    const openStream = await holdStream(page);
     await page.goto(pages.url() + path("between"));
     await expect.poll(async () => (await texts(page)).join()).toMatch(/SELECT first/);
     await send({ id: "b1", name: "GET /between", kind: 2, to: 50 });
-    open();
+    openStream();
     await expectRows(page, [/GET \/between/, /SELECT first/]);
   });
 
