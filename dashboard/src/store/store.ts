@@ -1,7 +1,7 @@
 import type { Facets, ImportResult, SavedFilter, ServiceMap, TraceList } from "../model/api.ts";
 import type { TraceFilter } from "../model/filter.ts";
 import type { LogRecord, SpanRecord } from "../model/span.ts";
-import type { SpanDetail, TraceDetail, TraceSummary } from "../model/trace.ts";
+import type { SpanDetail, TraceSummary } from "../model/trace.ts";
 
 /** How the bytes of a request are to be read. */
 export type PayloadFormat = "otlp-protobuf" | "otlp-json" | "zipkin-json";
@@ -40,9 +40,8 @@ export type StoredSpan = Pick<SpanDetail, "span" | "category" | "linkedFrom" | "
 export interface Store {
   ingest(payload: Payload): Promise<IngestResult>;
   listTraces(filter: TraceFilter, page: { limit: number; cursor?: string }): Promise<Omit<TraceList, "problems">>;
-  /** By its id or the first 8 digits or more of it; the latest, where several begin so. */
-  getTrace(traceId: string): Promise<TraceDetail | undefined>;
-  /** The same as JSON. It is made in the store's thread: a large trace stops nothing else that this process does. */
+  /** A `TraceDetail`, by its id or the first 8 digits or more of it; the latest, where several begin so. In JSON, made in the store's
+   *  thread: a large trace stops nothing else that this process does. */
   getTraceJson(traceId: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
   getSpan(traceId: string, spanId: string): Promise<StoredSpan | undefined>;
   getServiceMap(range: Pick<TraceFilter, "since" | "until">): Promise<ServiceMap>;

@@ -2,7 +2,7 @@ import type { Facets, ImportResult, SavedFilter, ServiceMap } from "../model/api
 import { asciiJson } from "../model/ascii-json.ts";
 import type { TraceFilter } from "../model/filter.ts";
 import type { SpanRecord } from "../model/span.ts";
-import type { TraceDetail, TraceSummary } from "../model/trace.ts";
+import type { TraceSummary } from "../model/trace.ts";
 import { DESCRIBING } from "./describe-span.ts";
 import { classifyFailure, type Driver } from "./driver.ts";
 import { getFacets } from "./facets.ts";
@@ -112,10 +112,6 @@ export class TraceStore implements ThreadApi {
 
   listTraces(filter: TraceFilter, page: { limit: number; cursor?: string }): ReturnType<ThreadApi["listTraces"]> {
     return listTraces(this.database, this.sources, filter, page);
-  }
-
-  async getTrace(traceId: string): Promise<TraceDetail | undefined> {
-    return getTrace(this.database, this.sources, traceId);
   }
 
   async getTraceJson(traceId: string): Promise<Uint8Array<ArrayBuffer> | undefined> {

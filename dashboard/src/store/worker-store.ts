@@ -95,10 +95,6 @@ class WorkerStore implements Store {
     return this.ask("listTraces", args);
   }
 
-  getTrace(...args: Parameters<Store["getTrace"]>): ReturnType<Store["getTrace"]> {
-    return this.ask("getTrace", args);
-  }
-
   getTraceJson(...args: Parameters<Store["getTraceJson"]>): ReturnType<Store["getTraceJson"]> {
     return this.ask("getTraceJson", args);
   }

@@ -10,7 +10,7 @@ import { openDriver } from "../../src/store/open-driver.ts";
 import { migrate, readVersion, STEPS } from "../../src/store/schema.ts";
 import { openStore } from "../../src/store/worker-store.ts";
 import { payloadOf, span } from "./spans.ts";
-import { drivers, keep, open, temporaryFolder } from "./support.ts";
+import { drivers, getTrace, keep, open, temporaryFolder } from "./support.ts";
 
 const fixture = join(import.meta.dirname, "fixtures/ingest-until.mts");
 const loader = createRequire(import.meta.url).resolve("tsx");
@@ -35,7 +35,7 @@ describe.each(drivers)("with %s", (driver) => {
       // What was not acknowledged is there whole, or not at all.
       let listed = 0;
       for await (const trace of store.readTraces({})) {
-        const stored = await store.getTrace(trace[0]!.traceId);
+        const stored = await getTrace(store, trace[0]!.traceId);
         expect(stored?.summary.spanCount).toBe(trace.length);
         listed += trace.length;
       }

@@ -5,7 +5,7 @@ import type { SpanRecord } from "../../src/model/span.ts";
 import { readPayload } from "../../src/receive/read-payload.ts";
 import type { Payload } from "../../src/store/store.ts";
 import { EPOCH, hexId, logsOf, payload, payloadOf, span } from "./spans.ts";
-import { drivers, keep, mustBeKept, open } from "./support.ts";
+import { drivers, getTrace, keep, mustBeKept, open } from "./support.ts";
 
 describe.each(drivers)("ingest with %s", (driver) => {
   const traceId = hexId(0xabc, 32);
@@ -79,7 +79,7 @@ describe.each(drivers)("ingest with %s", (driver) => {
     await keep(store, [root, root, query]);
     await keep(store, [root]);
     expect(await store.getStatus()).toMatchObject({ traceCount: 1, spanCount: 2 });
-    const spans = (await store.getTrace(traceId))?.spans;
+    const spans = (await getTrace(store, traceId))?.spans;
     expect(spans?.spanId.map((id) => spans.ids[id])).toEqual([root.spanId, query.spanId]);
   });
 
@@ -143,7 +143,7 @@ describe.each(drivers)("ingest with %s", (driver) => {
     ]);
     const { traces } = await store.listTraces({ text: "grüße 5", attributes: [] }, { limit: 10 });
     expect(traces.map((trace) => trace.traceId)).toEqual([hexId(2, 32)]);
-    expect((await store.getTrace(hexId(1, 32)))?.strings).toContain("SELECT \"a\" ['1'] → 3 rows");
+    expect((await getTrace(store, hexId(1, 32)))?.strings).toContain("SELECT \"a\" ['1'] → 3 rows");
   });
 
   test("times and durations that no clock has do not stop what comes with them", async () => {
@@ -173,7 +173,7 @@ describe.each(drivers)("ingest with %s", (driver) => {
     expect(result).toMatchObject({ outcome: "kept", spans: 2, rejected: 1 });
     const { traces } = await store.listTraces({}, { limit: 10 });
     expect(traces.map(({ spanCount }) => spanCount)).toEqual([1, 1]);
-    expect(await store.getTrace(hexId(1, 32))).toBeDefined();
+    expect(await getTrace(store, hexId(1, 32))).toBeDefined();
   });
 
   test("a malformed payload is answered with the reason, and the others of its group are kept", async () => {
@@ -211,9 +211,9 @@ describe.each(drivers)("ingest with %s", (driver) => {
         ]),
       ),
     );
-    expect(await store.getTrace(traceId)).toBeUndefined();
+    expect(await getTrace(store, traceId)).toBeUndefined();
     await keep(store, [root, query]);
-    const trace = await store.getTrace(traceId);
+    const trace = await getTrace(store, traceId);
     expect(trace?.logs.map(({ body }) => body)).toEqual(["of the trace", "first", "second"]);
     const found = await store.getSpan(traceId, query.spanId);
     expect(found?.logs).toMatchObject([{ body: "first", severityText: "WARN" }, { body: "second" }]);
@@ -232,7 +232,7 @@ describe.each(drivers)("ingest with %s", (driver) => {
       });
       await keep(store, spans);
     }
-    const trace = await store.getTrace(id);
+    const trace = await getTrace(store, id);
     expect(trace?.summary).toMatchObject({ spanCount: 100_000, operation: "work", hasRoot: true });
     const { ids, spanId, startNanos } = trace!.spans;
     expect(spanId.length).toBe(100_000);
@@ -248,7 +248,7 @@ describe.each(drivers)("ingest with %s", (driver) => {
     const self = span({ traceId, at: 3, parentSpanId: hexId(0xc, 16), spanId: hexId(0xc, 16) });
     const orphan = span({ traceId, at: 4, parentSpanId: hexId(0xdead, 16) });
     await keep(store, [a, b, self, orphan]);
-    const trace = await store.getTrace(traceId);
+    const trace = await getTrace(store, traceId);
     const { ids, parentSpanId: parents } = trace!.spans;
     expect(parents.map((id) => ids[id])).toEqual([a, b, self, orphan].map(({ parentSpanId }) => parentSpanId));
     expect(trace?.summary.hasRoot).toBe(false);

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import type { SpanRecord } from "../../src/model/span.ts";
+import type { TraceDetail } from "../../src/model/trace.ts";
 import type { DriverName } from "../../src/store/driver.ts";
 import { hasNodeSqlite } from "../../src/store/node-sqlite-driver.ts";
 import type { IngestResult, Store } from "../../src/store/store.ts";
@@ -30,6 +31,11 @@ export async function open(options: Partial<StoreOptions> & { driver: DriverName
 /** Throws when not all of it was kept. */
 export async function keep(store: Store, spans: readonly SpanRecord[]): Promise<void> {
   mustBeKept(await store.ingest(payloadOf(spans)));
+}
+
+export async function getTrace(store: Store, traceId: string): Promise<TraceDetail | undefined> {
+  const json = await store.getTraceJson(traceId);
+  return json && (JSON.parse(new TextDecoder().decode(json)) as TraceDetail);
 }
 
 export function mustBeKept(result: IngestResult): void {

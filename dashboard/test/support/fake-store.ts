@@ -37,10 +37,6 @@ export function createFakeStore(): FakeStore {
       called("listTraces", filter, page);
       return { traces: [fakeSummary()], nextCursor: "next" };
     },
-    async getTrace(traceId) {
-      called("getTrace", traceId);
-      return undefined;
-    },
     async getTraceJson(traceId) {
       called("getTraceJson", traceId);
       return undefined;
