@@ -145,22 +145,26 @@ function enterLayer(layer: Layer, request: ServerRequest, incoming: ExpressReque
     if (layer.route === undefined) return;
     routes.set(layer, (path = new LayerPath(layer, layer.route.path)));
   }
-  const index = routing.enter(next);
-  const below = path.below(routing.prefixes[index] as string, routing.bases[index] as string, layer, incoming);
+  const router = routing.enter(next);
+  const below = path.below(router.prefix, router.base, layer, incoming);
   if (isRoute) request.route = below === "" ? "/" : below;
   else routing.pendingPrefix = below;
 }
 
-/**
- * The routers a request is in, outermost first, and where each is mounted. Each run of a router has a `next` of its own,
- * which all its layers are called with: when an outer one is seen again, the routers within are over.
- */
+/** A router a request is in. Each run of one has a `next` of its own, which all its layers are called with. */
+interface Router {
+  readonly next: Next;
+  /** Where it is mounted, as a pattern. */
+  readonly prefix: string;
+  /** Where it is mounted, as it was asked for: its `req.baseUrl`. */
+  readonly base: string;
+  readonly outer: Router | undefined;
+}
+
+/** The routers a request is in. */
 class Routing {
-  readonly nexts: Next[] = [];
-  readonly prefixes: string[] = [];
-  /** `req.baseUrl` of each. */
-  readonly bases: string[] = [];
-  /** Where a router is mounted that starts now: the path of the layer that ran last, as a pattern and as it was asked for. */
+  private innermost: Router | undefined = undefined;
+  /** Where a router is mounted that starts now: the path of the layer that ran last. */
   pendingPrefix = "";
   pendingBase: string;
 
@@ -168,18 +172,12 @@ class Routing {
     this.pendingBase = base;
   }
 
-  /** Makes the router with this `next` the innermost one; its index. */
-  enter(next: Next): number {
-    const { nexts, prefixes, bases } = this;
-    let index = nexts.lastIndexOf(next);
-    if (index === -1) {
-      index = nexts.push(next) - 1;
-      prefixes.push(this.pendingPrefix);
-      bases.push(this.pendingBase);
-    } else if (index + 1 < nexts.length) {
-      nexts.length = prefixes.length = bases.length = index + 1;
-    }
-    return index;
+  /** Makes the router with this `next` the innermost one: when an outer one is seen again, the routers within are over. */
+  enter(next: Next): Router {
+    let router = this.innermost;
+    while (router !== undefined && router.next !== next) router = router.outer;
+    router ??= { next, prefix: this.pendingPrefix, base: this.pendingBase, outer: this.innermost };
+    return (this.innermost = router);
   }
 }
 

@@ -9,52 +9,67 @@ const MAX_OUTCOMES = 32;
 
 const CONTENT_TYPE = `${HTTP_RESPONSE_HEADER_PREFIX}content-type`;
 
-type Outcomes = Map<number, Map<string, AttributeBlock>>;
-
-/** Span names by route and method, and attributes by route, status and content type: made and encoded once. */
+/** The endpoints of all servers, by route. */
 export class Endpoints {
-  /** Route → method → span name. */
-  private readonly names = new Map<string, Map<string, string>>();
-  /** Route → status → content type → attributes. */
-  private readonly outcomes = new Map<string, Outcomes>();
+  private readonly byRoute = new Map<string, Endpoint>();
+
+  /** `route` undefined: none is known. */
+  of(route: string | undefined): Endpoint {
+    let endpoint = this.byRoute.get(route ?? "");
+    if (endpoint === undefined) {
+      endpoint = new Endpoint(route);
+      if (this.byRoute.size < MAX_ENDPOINTS) this.byRoute.set(route ?? "", endpoint);
+    }
+    return endpoint;
+  }
+}
+
+/** What the spans of one route have in common, made and encoded once. */
+export class Endpoint {
+  private readonly route: string | undefined;
+  /** Method → span name. */
+  private readonly names = new Map<string, string>();
+  /** Status → content type → attributes. */
+  private readonly outcomes = new Map<number, Map<string, AttributeBlock>>();
+  /** Most requests end as the one before did: to compare is cheaper than to look for a content type that was made just now. */
+  private lastStatus: number | undefined = undefined;
+  private lastContentType: string | undefined = undefined;
+  private lastAttributes: AttributeBlock | undefined = undefined;
+
+  constructor(route: string | undefined) {
+    this.route = route;
+  }
 
   /** `method` is a known one, or what stands for the others. */
-  nameOf(method: string, route: string): string {
-    const names = entryOf(this.names, route, MAX_ENDPOINTS);
-    let name = names.get(method);
+  nameOf(method: string): string {
+    let name = this.names.get(method);
     // No limit: known methods are.
-    if (name === undefined) names.set(method, (name = `${method} ${route}`));
+    if (name === undefined) this.names.set(method, (name = `${method} ${this.route}`));
     return name;
   }
 
   /** `status` undefined: no response was begun. `contentType` as it was sent; undefined when headers are not recorded. */
-  attributesOf(
-    route: string | undefined,
-    status: number | undefined,
-    contentType: string | undefined,
-    capture: Capture,
-  ): AttributeBlock {
-    const outcomes: Outcomes = entryOf(this.outcomes, route ?? "", MAX_ENDPOINTS);
-    const blocks = entryOf(outcomes, status ?? 0, MAX_OUTCOMES);
+  attributesOf(status: number | undefined, contentType: string | undefined, capture: Capture): AttributeBlock {
+    if (this.lastAttributes !== undefined && this.lastStatus === status && this.lastContentType === contentType) {
+      return this.lastAttributes;
+    }
+    let blocks = this.outcomes.get(status ?? 0);
+    if (blocks === undefined) {
+      blocks = new Map();
+      if (this.outcomes.size < MAX_OUTCOMES) this.outcomes.set(status ?? 0, blocks);
+    }
     let block = blocks.get(contentType ?? "");
     if (block === undefined) {
       block = new AttributeBlock({
-        [HTTP_ROUTE]: route,
+        [HTTP_ROUTE]: this.route,
         [HTTP_RESPONSE_STATUS_CODE]: status,
         [CONTENT_TYPE]: contentType === undefined ? undefined : [capture.header("content-type", contentType)],
       });
       if (blocks.size < MAX_OUTCOMES) blocks.set(contentType ?? "", block);
     }
+    this.lastStatus = status;
+    this.lastContentType = contentType;
+    this.lastAttributes = block;
     return block;
   }
-}
-
-/** The map within a map; one that is not kept beyond `limit`. */
-function entryOf<K, K2, V>(maps: Map<K, Map<K2, V>>, key: K, limit: number): Map<K2, V> {
-  let entry = maps.get(key);
-  if (entry === undefined) {
-    entry = new Map();
-    if (maps.size < limit) maps.set(key, entry);
-  }
-  return entry;
 }

@@ -39,7 +39,12 @@ import {
 import { EVENT_STREAM_MILLIS, isEventStream, watch } from "../shared/http-watch.ts";
 import { recordTarget } from "../shared/request-target.ts";
 import { type ServerConnection, serverConnections } from "../shared/server-connections.ts";
-import { countOnConnections, findServerRequest, type ServerRequest } from "../shared/server-request.ts";
+import {
+  closeOnConnection,
+  findServerRequest,
+  openOnConnection,
+  type ServerRequest,
+} from "../shared/server-request.ts";
 import { ConnectionAttributes, RequestHeaders } from "./connection.ts";
 import { Endpoints } from "./endpoints.ts";
 import { lengthsOfContextHeaders, mayCarryContext, rawHeadersGetter } from "./raw-headers.ts";
@@ -125,9 +130,10 @@ function describeRequests(kit: Kit): Operation<Ending, RequestInProgress | undef
       const isAborted = ending === CLOSED;
       const status = isAborted && !response.headersSent ? undefined : response.statusCode;
       // A name the application has chosen stays.
-      if (route !== undefined && span.name === request.name) span.name = endpoints.nameOf(request.name, route);
+      const endpoint = endpoints.of(route);
+      if (route !== undefined && span.name === request.name) span.name = endpoint.nameOf(request.name);
       const contentType = capture.headers ? recordResponseHeaders(span, response, capture) : undefined;
-      span.attributeBlock(endpoints.attributesOf(route, status, contentType, capture));
+      span.attributeBlock(endpoint.attributesOf(status, contentType, capture));
       request.recordBodies(call, isAborted);
       if (isAborted) recordAbort(span, request, (call.self as ServerMessage).socket);
       else if (response.statusCode >= 500) {
@@ -141,20 +147,19 @@ function describeRequests(kit: Kit): Operation<Ending, RequestInProgress | undef
 
 /** Adds the listed headers but for the content type, which is returned: it is encoded with the route and the status. */
 function recordResponseHeaders(span: OperationSpan, response: ServerResponse, capture: Capture): string | undefined {
-  const names = response.getHeaderNames();
-  if (names.length === 0) {
-    const sent = sentHeaders(response, RESPONSE_HEADERS);
-    OTHER_RESPONSE_HEADERS.record(span, sent, capture);
-    return findHeader(sent, "content-type");
-  }
+  if (!response.headersSent) return undefined;
   let listed: string[] | undefined;
-  let contentType: string | undefined;
-  for (const name of names) {
-    if (name === "content-type") contentType = asText(response.getHeader(name));
-    else if (OTHER_RESPONSE_HEADERS.placeOf(name) !== -1) {
-      const value = response.getHeader(name);
-      for (const item of Array.isArray(value) ? value : [value]) (listed ??= []).push(name, String(item));
-    }
+  // One by one: their names, or their text, would have to be made first.
+  for (const name of OTHER_RESPONSE_HEADERS.names) {
+    const value = response.getHeader(name);
+    if (value === undefined) continue;
+    for (const item of Array.isArray(value) ? value : [value]) (listed ??= []).push(name, String(item));
+  }
+  let contentType = asText(response.getHeader("content-type"));
+  if (listed === undefined && contentType === undefined) {
+    // Perhaps they were given to `writeHead` alone.
+    listed = sentHeaders(response, RESPONSE_HEADERS);
+    contentType = findHeader(listed, "content-type");
   }
   if (listed !== undefined) OTHER_RESPONSE_HEADERS.record(span, listed, capture);
   return contentType;
@@ -350,7 +355,7 @@ class Connection implements ServerConnection {
   add(request: RequestInProgress): void {
     request.next = this.first;
     this.first = request;
-    countOnConnections(1);
+    openOnConnection(request.incoming, request);
   }
 
   remove(request: RequestInProgress): void {
@@ -361,7 +366,7 @@ class Connection implements ServerConnection {
       if (before !== undefined) before.next = request.next;
     }
     request.next = undefined;
-    countOnConnections(-1);
+    closeOnConnection(request);
   }
 
   close(): void {

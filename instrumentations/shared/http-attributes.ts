@@ -29,6 +29,8 @@ export class HeaderSelection {
   /** By place: value → what is recorded of it; undefined where there may be too many values. */
   private readonly values: ReadonlyArray<Map<string, string[]> | undefined>;
   private valuesFrom: Capture | undefined = undefined;
+  /** The header lines that are listed, in a message's text of them: name and value. */
+  readonly lines: RegExp;
   /** In lower case. */
   readonly names: readonly string[];
   readonly keys: readonly string[];
@@ -37,6 +39,7 @@ export class HeaderSelection {
     this.prefix = prefix;
     this.names = names;
     this.keys = names.map((name) => this.prefix + name);
+    this.lines = new RegExp(`\\r\\n(${names.join("|")}): (.*)`, "gi");
     this.listed = new Map(names.map((name, index) => [name, index]));
     this.lengths = names.reduce((lengths, name) => lengths | (1 << name.length), 0);
     for (const name of names) this.lengthsByLetter[name.charCodeAt(0) & 31]! |= 1 << name.length;
@@ -102,20 +105,16 @@ export class HeaderSelection {
 }
 
 /**
- * A message's header lines as they go out, as `[name, value, …]`, of a selection if one is given; empty before they are
- * final. Read from Node's own text of them, because headers given as an array, or to `writeHead` alone, are in no other
- * place.
+ * A message's header lines as they go out, as `[name, value, …]`, of those that are listed; empty before they are final. Read
+ * from Node's own text of them, because headers given as an array, or to `writeHead` alone, are in no other place.
  */
-export function sentHeaders(message: OutgoingMessage, selection?: HeaderSelection): string[] {
+export function sentHeaders(message: OutgoingMessage, { lines }: HeaderSelection): string[] {
   const { _header: text } = message as unknown as { _header?: string | null };
   const sent: string[] = [];
   if (typeof text !== "string") return sent;
-  let start = text.indexOf("\r\n") + 2;
-  for (let end = text.indexOf("\r\n", start); end > start; end = text.indexOf("\r\n", start)) {
-    const colon = text.indexOf(": ", start);
-    if (colon !== -1 && colon < end && (selection === undefined || selection.mayList(colon - start)))
-      sent.push(text.slice(start, colon), text.slice(colon + 2, end));
-    start = end + 2;
+  lines.lastIndex = 0;
+  for (let line = lines.exec(text); line !== null; line = lines.exec(text)) {
+    sent.push(line[1] as string, line[2] as string);
   }
   return sent;
 }

@@ -19,25 +19,43 @@ const slot = createHiddenSlot<ServerRequest>();
 let hasRegistered = false;
 let openOnConnections = 0;
 
+/** Whoever asks for a request asks again soon, for each of its layers: the last one found, until it ends. */
+let lastIncoming: object | undefined;
+let lastRequest: ServerRequest | undefined;
+
 /** Makes `request` known to frameworks by the object they get it as, where its connection is not asked for it. */
 export function registerServerRequest(incoming: object, request: ServerRequest): void {
   hasRegistered = true;
   slot.set(incoming, request);
 }
 
-/** One more request that its connection finds, or one less. */
-export function countOnConnections(change: 1 | -1): void {
-  openOnConnections += change;
+/** One more request that its connection finds. */
+export function openOnConnection(incoming: object, request: ServerRequest): void {
+  openOnConnections++;
+  lastIncoming = incoming;
+  lastRequest = request;
+}
+
+/** One less: it is let go. */
+export function closeOnConnection(request: ServerRequest): void {
+  openOnConnections--;
+  if (lastRequest === request) lastIncoming = lastRequest = undefined;
 }
 
 /** The recorded request behind an `http.IncomingMessage`, or HTTP/2's like, while its span is open. */
 export function findServerRequest(incoming: object): ServerRequest | undefined {
+  if (incoming === lastIncoming) return lastRequest;
   // Frameworks ask for each of their layers: where nothing is sampled, 140 ns each time for nothing.
   if (openOnConnections === 0 && !hasRegistered) return undefined;
   // Handlers can be called with anything, in an application's own tests for one.
   if (typeof incoming !== "object" || incoming === null) return undefined;
-  const request = onConnection(incoming) ?? slot.get(incoming) ?? slotOfStream(incoming);
-  return request?.call === undefined ? undefined : request;
+  const request = onConnection(incoming);
+  if (request !== undefined) {
+    lastIncoming = incoming;
+    return (lastRequest = request);
+  }
+  const registered = slot.get(incoming) ?? slotOfStream(incoming);
+  return registered?.call === undefined ? undefined : registered;
 }
 
 function onConnection(incoming: { readonly socket?: unknown }): ServerRequest | undefined {

@@ -13,14 +13,22 @@ const NOT_TEXT = null;
 
 // A service sees a handful of content types; but a client chooses what it sends.
 const formats = new BoundedMap<BodyFormat | null>(256, 32_768);
+/** To compare with the last one is cheaper than to look for a string that was made just now, whose hash nobody knows yet. */
+let lastType = "";
+let lastFormat: BodyFormat | null = null;
 
 /** How to read a body of this content type; undefined when it is not text. Multipart is not: it carries files. */
 export function bodyFormat(contentType: string | undefined): BodyFormat | undefined {
   if (contentType === undefined) return undefined;
+  if (contentType === lastType) return lastFormat ?? undefined;
   let format = formats.get(contentType);
   if (format === undefined) {
     format = parse(contentType);
     formats.set(contentType, format);
+  }
+  if (contentType.length <= 128) {
+    lastType = contentType;
+    lastFormat = format;
   }
   return format ?? undefined;
 }
@@ -47,7 +55,8 @@ export function decodeBytes(
 ): string {
   const length = Math.min(bytes.length, maxBytes);
   const whole = encoding === "utf8" && (isCut || length < bytes.length) ? endOfCharacter(bytes, length) : length;
-  return Buffer.from(bytes.buffer, bytes.byteOffset, whole).toString(encoding);
+  const buffer = toBuffer(bytes);
+  return encoding === "utf8" ? buffer.utf8Slice(0, whole) : buffer.toString(encoding, 0, whole);
 }
 
 /** Node's own fast path, absent from its types: no encoding name to look up. */
@@ -58,11 +67,15 @@ interface FastBuffer extends Buffer {
 /** `bytes` as UTF-8 text, or undefined when they are something else (compressed, protobuf, an image). */
 export function decodeUnknown(bytes: Uint8Array, maxBytes: number): string | undefined {
   const whole = bytes.length > maxBytes ? endOfCharacter(bytes, maxBytes) : bytes.length;
-  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  const text = (buffer as FastBuffer).utf8Slice(0, whole);
+  const buffer = toBuffer(bytes);
+  const text = buffer.utf8Slice(0, whole);
   // What is no UTF-8 has become U+FFFD; a text that has one of its own is rare enough to be looked at twice.
   if (text.includes("\ufffd") && !isUtf8(buffer.subarray(0, whole))) return undefined;
   return CONTROL_CHARACTERS.test(text) ? undefined : text;
+}
+
+function toBuffer(bytes: Uint8Array): FastBuffer {
+  return (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)) as FastBuffer;
 }
 
 /** The largest end, not behind `length`, that does not lie inside a UTF-8 character. */

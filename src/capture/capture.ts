@@ -163,7 +163,7 @@ export class Capture {
     const isCut = truncated || body.length > maxBytes;
     const text =
       typeof body === "string" ? body.slice(0, maxBytes) : decodeBytes(body, maxBytes, format.encoding, isCut);
-    if (!format.isForm) return this.#bounded(text, isCut);
+    if (!format.isForm) return isCut ? this.#bounded(text, true) : this.#redacted(text, body, this.maxBytes);
     const form = redactQuery(isCut ? dropPartial(text) : text, this.#names, this.#redactor);
     return cutToBytes(form, this.maxBytes, isCut);
   }
@@ -176,9 +176,7 @@ export class Capture {
     const length = budget + LOOK_AHEAD_CHARS;
     const text = decodeUnknown(bytes, length);
     if (text === undefined) return `<Buffer ${bytes.length} bytes>`;
-    // As many characters as bytes: ASCII, which the redactor need not take apart again.
-    if (text.length === bytes.length) return cutToBytes(this.#redactor.redact(text, bytes), budget, false);
-    return this.#bounded(text, bytes.length > length, budget);
+    return bytes.length > length ? this.#bounded(text, true, budget) : this.#redacted(text, bytes, budget);
   }
 
   /** A cache key: `session:REDACTED`. */
@@ -238,6 +236,13 @@ export class Capture {
     } catch {
       return "[Unreadable]";
     }
+  }
+
+  /** All of a text, of which `source` is what it was decoded from. */
+  #redacted(text: string, source: Uint8Array | string, maxBytes: number): string {
+    // As many characters as bytes: ASCII, which the redactor need not take apart again.
+    const bytes = typeof source !== "string" && source.length === text.length ? source : undefined;
+    return cutToBytes(this.#redactor.redact(text, bytes), maxBytes, false);
   }
 
   /** Redacts before cutting, so that a credential across the cut is recognised. */

@@ -138,8 +138,8 @@ const handlers = {
     response.end(String(request.socket.listenerCount("close")));
   },
   hostile(request, response) {
-    response.getHeaderNames = () => {
-      throw new Error("hostile");
+    response.getHeader = (name) => {
+      if (name === "location") throw new Error("hostile");
     };
     response.end("done");
   },
