@@ -59,7 +59,8 @@ export function scenarioApp(receiver: OtlpReceiver, options: ScenarioOptions): A
     code: type === "esm" ? code : toCommonJs(code),
     files: Object.fromEntries(beside.map((name) => [name, readFileSync(join(import.meta.dirname, name), "utf8")])),
     ...(libraries !== undefined && { libraries }),
-    env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, ...options.env },
+    // On a busy machine the receiver, which shares its process with the tests, takes longer to answer than an exit waits by default.
+    env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, TRACEKIT_EXIT_TIMEOUT: "10000", ...options.env },
   };
 }
 

@@ -324,6 +324,8 @@ async function runOwnScenarios() {
     await sleep(50);
     const failing = client.query(new QueryStream("SELECT * FROM nowhere"));
     await new Promise((resolve) => failing.on("error", (error) => (note(describeError(error)), resolve())).resume());
+    // It asks twice whether the server is ready: pg would take the second answer for the end of the next query.
+    await sleep(50);
   });
 
   await scenario("unknown submittable", async (note) => {
