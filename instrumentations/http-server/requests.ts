@@ -129,8 +129,8 @@ function describeRequests(kit: Kit): Operation<Ending, RequestInProgress | undef
       const { response, route } = request;
       const isAborted = ending === CLOSED;
       const status = isAborted && !response.headersSent ? undefined : response.statusCode;
-      // A name the application has chosen stays.
       const endpoint = endpoints.of(route);
+      // A name the application has chosen stays.
       if (route !== undefined && span.name === request.name) span.name = endpoint.nameOf(request.name);
       const contentType = capture.headers ? recordResponseHeaders(span, response, capture) : undefined;
       span.attributeBlock(endpoint.attributesOf(status, contentType, capture));
