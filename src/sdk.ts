@@ -15,6 +15,7 @@ import { announce } from "./announce.ts";
 import { LateTracing } from "./late-tracing.ts";
 import { NO_RECORDING } from "./no-recording.ts";
 import { createRecording, type Recording } from "./recording.ts";
+import { keepStringMethodsFast } from "./string-methods.ts";
 import { isApiGlobalTaken, registerApiGlobal, unregisterApiGlobal } from "./trace/api-global.ts";
 import { activeContext, contextManager } from "./trace/context.ts";
 import type { User } from "./trace/request-scope.ts";
@@ -77,6 +78,7 @@ export function createTracekit(options: StartOptions): Tracekit | undefined {
     fields: () => record().propagator.fields(),
   });
 
+  keepStringMethodsFast();
   const createTracing = (scope: string): Tracing => new LateTracing(scope, version, record);
   const kits = createKits(registry, config.instrumentations, config, createTracing, record);
   const loader = new Loader(kits.targets);

@@ -19,6 +19,14 @@ const BATCH_BYTES = 256 * 1024;
 /** Scopes in one batch: each has a chunk of its own. An application that makes up scopes gets more batches. */
 const MAX_SCOPES = 64;
 
+/**
+ * Spans that are encoded in one go, or fewer once a batch is due. Between two spans of an application, the processor has
+ * forgotten the encoder's instructions, 14 KB: fetching them anew took as long as running them (`benchmarks/`).
+ */
+const ENCODED_TOGETHER = 64;
+/** Fewer where the queue is small: room for one in so many bytes. */
+const BYTES_EACH = 64 * 1024;
+
 /** What the sink needs of a transport. */
 interface Sender {
   readonly isReady: boolean;
@@ -44,18 +52,21 @@ interface HeldBatch extends Batch {
 }
 
 /**
- * Where the default lane begins: encodes each span when it ends, into a chunk a scope, and cuts a batch at BATCH_BYTES or
- * after `delayMillis`. What is held is bounded; a span that finds no room is dropped and counted (`counters.droppedSpans`).
+ * Where the default lane begins: encodes ended spans, a few at a time, into a chunk a scope, and cuts a batch at BATCH_BYTES
+ * or after `delayMillis`. What is held is bounded; a span that finds no room is dropped and counted (`counters.droppedSpans`).
  */
 export class BatchSink implements SpanSink {
   readonly observesStart = false;
-  /** Called after each ended span once set: an exiting process has no later batch. */
+  /** Called after each ended span once set, which is encoded at once: an exiting process has no later batch. */
   onEncoded: (() => void) | undefined = undefined;
   private readonly encoding: Encoding;
   private readonly limits: BatchLimits;
   private readonly runOutside: RunOutside;
   private readonly sender: Sender;
   private readonly releases: boolean;
+  /** Not encoded yet: as many as are encoded together, of which the first `endedCount` are spans. */
+  private readonly ended: Array<Span | undefined>;
+  private endedCount = 0;
   private readonly pool = new ChunkPool();
   private readonly open = new Map<InstrumentationScope, Chunk>();
   private lastScope: InstrumentationScope | undefined = undefined;
@@ -85,38 +96,19 @@ export class BatchSink implements SpanSink {
     this.limits = limits;
     this.runOutside = runOutside;
     this.releases = releases;
+    const { maxBatchSpans, maxQueueSpans, maxQueueBytes } = limits;
+    const together = Math.min(ENCODED_TOGETHER, maxBatchSpans, maxQueueSpans, Math.ceil(maxQueueBytes / BYTES_EACH));
+    this.ended = new Array<undefined>(Math.max(1, together)).fill(undefined);
     this.sender = createSender(() => this.pump());
   }
 
   onStart(_span: Span, _parent: Context): void {}
 
   onEnd(span: Span): void {
-    try {
-      if (this.isClosed) return;
-      const scope = span.instrumentationScope;
-      const chunk = scope === this.lastScope ? (this.lastChunk as Chunk) : this.chunkOf(scope);
-      const { length } = chunk;
-      this.encoding.append(chunk, span);
-      const added = chunk.length - length;
-      const { limits } = this;
-      if (
-        this.openBytes + this.sealedBytes + added > limits.maxQueueBytes ||
-        this.openSpans + this.queuedSpans >= limits.maxQueueSpans
-      ) {
-        chunk.length = length;
-        this.drop("there is no room to keep more of them until the backend takes them");
-        return;
-      }
-      this.openBytes += added;
-      this.openSpans++;
-      if (this.openBytes >= BATCH_BYTES || this.openSpans >= limits.maxBatchSpans) this.cut();
-      else if (this.timer === undefined && !this.isDue) this.startDelay();
-      this.onEncoded?.();
-    } catch (error) {
-      this.drop(`one could not be encoded: ${String(error)}`);
-    } finally {
-      if (this.releases) span.release();
-    }
+    if (this.isClosed) return;
+    this.ended[this.endedCount++] = span;
+    if (this.endedCount === this.ended.length || this.onEncoded !== undefined) this.encodeEnded();
+    else if (this.timer === undefined && !this.isDue) this.startDelay();
   }
 
   /** Sends what has ended so far. Resolves when all of it was accepted, refused or given up, or after `flushTimeoutMillis`. */
@@ -156,12 +148,50 @@ export class BatchSink implements SpanSink {
 
   /** Everything that no backend has confirmed, for somebody else to send: what is under way, and what was to follow. */
   takePending(): Batch[] {
+    this.encodeEnded();
     if (this.openSpans > 0) this.enqueue();
     const pending = [...this.underWay, ...this.queue];
     for (const batch of this.queue) this.sealedBytes -= batch.byteLength;
     this.queue = [];
     this.queuedSpans = 0;
     return pending;
+  }
+
+  private encodeEnded(): void {
+    const { ended, endedCount } = this;
+    this.endedCount = 0;
+    for (let index = 0; index < endedCount; index++) {
+      this.encode(ended[index] as Span);
+      ended[index] = undefined;
+    }
+  }
+
+  private encode(span: Span): void {
+    try {
+      const scope = span.instrumentationScope;
+      const chunk = scope === this.lastScope ? (this.lastChunk as Chunk) : this.chunkOf(scope);
+      const { length } = chunk;
+      this.encoding.append(chunk, span);
+      const added = chunk.length - length;
+      const { limits } = this;
+      if (
+        this.openBytes + this.sealedBytes + added > limits.maxQueueBytes ||
+        this.openSpans + this.queuedSpans >= limits.maxQueueSpans
+      ) {
+        chunk.length = length;
+        this.drop("there is no room to keep more of them until the backend takes them");
+        return;
+      }
+      this.openBytes += added;
+      this.openSpans++;
+      if (this.openBytes >= BATCH_BYTES || this.openSpans >= limits.maxBatchSpans) this.cut();
+      else if (this.timer === undefined && !this.isDue) this.startDelay();
+      this.onEncoded?.();
+    } catch (error) {
+      this.drop(`one could not be encoded: ${String(error)}`);
+    } finally {
+      if (this.releases) span.release();
+    }
   }
 
   private chunkOf(scope: InstrumentationScope): Chunk {
@@ -198,6 +228,11 @@ export class BatchSink implements SpanSink {
 
   /** Sends for as long as the sender takes batches. Outside every request. */
   private pump(): void {
+    if (this.isDue) {
+      // Which may fill a batch, and send it: then what is left is due.
+      this.encodeEnded();
+      this.isDue = true;
+    }
     while (this.sender.isReady) {
       const batch = this.queue.shift();
       if (batch !== undefined) this.queuedSpans -= batch.spanCount;

@@ -73,6 +73,8 @@ test("a batch leaves before its delay when it has 256 KiB", () => {
   for (let index = 0; index < 62; index++) end("span", "x".repeat(4096));
   expect(sent).toHaveLength(0);
   end("last", "x".repeat(4096));
+  // Spans are encoded 64 at a time.
+  end("next");
   expect(sent).toHaveLength(1);
   expect(names(sent[0]!.batch).at(-1)).toBe("last");
 });
@@ -216,12 +218,49 @@ test("a span that cannot be encoded is dropped and counted, and the application 
   expect(counters.droppedSpans - dropped).toBe(1);
 });
 
-test("an encoded span lets go of its attributes", () => {
-  const { sink } = createSink();
+test("an encoded span lets go of its attributes, by the 64th that ends at the latest", () => {
+  const { sink, end } = createSink();
   const span = createSpan("a", { sink });
   span.setAttribute("body", "x");
   span.end();
+  for (let index = 1; index < 63; index++) end("b");
+  expect(span.entries).toBeDefined();
+  end("the 64th");
   expect(span.entries).toBeUndefined();
+});
+
+test("spans that could not be sent when they were due leave as soon as anything can", async () => {
+  const { sent, sender, end } = createSink({ delayMillis: 1 });
+  sender.isReady = false;
+  end("a");
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  // It is due, so no timer is started for this one.
+  end("b");
+  sender.isReady = true;
+  sender.onReady();
+  expect(sent.map(({ batch }) => names(batch))).toEqual([["a", "b"]]);
+});
+
+test("one span that cannot be encoded takes none of those with it that ended around it", () => {
+  const { sink, sent, end } = createSink();
+  end("before");
+  const broken = createSpan("broken", { sink });
+  Object.defineProperty(broken, "name", {
+    get: () => {
+      throw new Error("no name");
+    },
+  });
+  broken.end();
+  end("after");
+  void sink.forceFlush();
+  expect(names(sent[0]!.batch)).toEqual(["before", "after"]);
+  expect(counters.droppedSpans - dropped).toBe(1);
+});
+
+test("a small queue does not wait for 64 spans: what it has no room for is dropped by the next one", () => {
+  const { end } = createSink({ maxQueueBytes: 1000 });
+  end("large", "x".repeat(2000));
+  expect(counters.droppedSpans - dropped).toBe(1);
 });
 
 test("forceFlush resolves once all that had ended is settled, however it went", async () => {
