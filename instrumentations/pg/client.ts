@@ -21,7 +21,7 @@ export function clientWrappers(Client: any, kit: Kit): Record<"query" | "connect
     const text = textOf(client, config);
     if (caller.suppressed || tracing.declines(caller) || typeof text !== "string") return caller;
     state.transactions = transactions;
-    const connection = connectionOf(client);
+    const { connection } = state;
     const context = transactions.parentOf(connection, kit.capture.sql(text), connection.block, caller, now());
     if (context !== caller) watchEnd(client, connection, transactions);
     return context;
@@ -45,12 +45,12 @@ export function clientWrappers(Client: any, kit: Kit): Record<"query" | "connect
         connection.poolQuery = undefined;
         isSubmittable = typeof config.submit === "function";
         if (!isSubmittable) theirs = findCallback(config, values, callback);
-        const state = new QueryState();
+        const state = new QueryState(connection);
         const isTransacting =
           transactions.openCount !== 0 || mayBegin(typeof config === "string" ? config : config.text);
         const parent = isTransacting ? withinTransaction(this, config, state, caller) : caller;
         call = beginOperation(bound, this, [config, values], state, parent);
-        if (isTransacting && parent === caller) transactions.join(connectionOf(this), call);
+        if (isTransacting && parent === caller) transactions.join(connection, call);
         if (isSubmittable) watchSubmittable(config, tracing, caller, call);
       } catch (error) {
         owner.disable("pg Client.query, arguments", error);

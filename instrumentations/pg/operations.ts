@@ -12,7 +12,7 @@ import { KIND_CLIENT } from "../../src/trace/span-kind.ts";
 import { recordError, sqlStateOf, SYSTEM } from "../shared/postgresql.ts";
 import { isChange, recordParameters, statementBlock } from "../shared/sql.ts";
 import type { SqlTransactions } from "../shared/sql-transactions.ts";
-import { connectionOf } from "./connection.ts";
+import type { Connection } from "./connection.ts";
 
 /** PostgreSQL cuts longer names itself. */
 const MAX_STATEMENT_NAME = 63;
@@ -22,8 +22,13 @@ export class QueryState {
   sql: SqlStatement | undefined = undefined;
   /** Rows a submittable was given one by one; -1: pg collected them. */
   streamedRows = -1;
+  readonly connection: Connection;
   /** Where its connection has a transaction open, or this query may begin one: who is to hear how it ended. */
   transactions: SqlTransactions | undefined = undefined;
+
+  constructor(connection: Connection) {
+    this.connection = connection;
+  }
 }
 
 /** `client.query()`, whatever it is given. */
@@ -39,7 +44,7 @@ export const queryOperation: Operation<unknown, QueryState> = {
     const text = textOf(client, config);
     const parameters: unknown = values && typeof values !== "function" ? values : source?.values;
 
-    const connection = connectionOf(client);
+    const { connection } = call.state;
     span.attributeBlock(connection.block);
     span.name = SYSTEM;
     if (typeof text === "string") {
@@ -60,19 +65,19 @@ export const queryOperation: Operation<unknown, QueryState> = {
     }
   },
   finish(span, result, call) {
-    const { sql, transactions } = call.state;
+    const { sql, transactions, connection } = call.state;
     recordRows(span, result, call.state);
     if (transactions === undefined || sql === undefined) return;
     // The transaction ends right here: not before the query that ended it.
     call.endMillis = now();
-    transactions.succeeded(connectionOf(call.self), sql, commandOf(result));
+    transactions.succeeded(connection, sql, commandOf(result));
   },
   fail(span, error, call, capture) {
-    const { sql, transactions } = call.state;
+    const { sql, transactions, connection } = call.state;
     recordError(span, error, sql, capture);
     if (transactions === undefined) return;
     call.endMillis = now();
-    transactions.failed(connectionOf(call.self), sql, error, isConnectionLost(call.self, error));
+    transactions.failed(connection, sql, error, isConnectionLost(call.self, error));
   },
 };
 

@@ -172,5 +172,5 @@ function sizeOf(value: unknown): number | undefined {
 
 function itemText(value: unknown, capture: Capture): string {
   if (typeof value === "string" || value instanceof Uint8Array) return capture.payload(value, MAX_VALUE_BYTES);
-  return cutToBytes(capture.value("", value), MAX_VALUE_BYTES, false);
+  return cutToBytes(capture.namelessValue(value), MAX_VALUE_BYTES, false);
 }

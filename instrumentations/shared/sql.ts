@@ -14,20 +14,19 @@ import { AttributeBlock } from "../../src/trace/attributes.ts";
 /** Span limits allow 128 attributes by default; a bulk insert binds up to 65 535 parameters. */
 const MAX_PARAMETERS = 100;
 
-const statementBlocks = new WeakMap<SqlStatement, AttributeBlock>();
-
 /** `db.query.text` and `db.query.summary`, encoded once a statement. */
 export function statementBlock(sql: SqlStatement): AttributeBlock {
-  let block = statementBlocks.get(sql);
-  if (block === undefined) {
-    block = new AttributeBlock({ [DB_QUERY_TEXT]: sql.text, [DB_QUERY_SUMMARY]: sql.summary || undefined });
-    statementBlocks.set(sql, block);
-  }
-  return block;
+  sql.note ??= new AttributeBlock({ [DB_QUERY_TEXT]: sql.text, [DB_QUERY_SUMMARY]: sql.summary || undefined });
+  return sql.note as AttributeBlock;
 }
 
 const parameterKeys: string[] = [];
 for (let index = 0; index < MAX_PARAMETERS; index++) parameterKeys.push(DB_QUERY_PARAMETER_PREFIX + index);
+
+/** Whom `hidesAll` is about: a process has one. */
+let asked: Capture | undefined;
+/** The application calls anything secret that is called a parameter. */
+let hidesAll = false;
 
 /**
  * `db.query.parameter.<position from 0>`: all parameters together get one value's budget, and at most 100 are shown.
@@ -39,15 +38,19 @@ export function recordParameters(
   parameters: readonly unknown[],
   capture: Capture,
 ): void {
+  if (capture !== asked) {
+    asked = capture;
+    hidesAll = capture.isSensitiveName(DB_QUERY_PARAMETER_PREFIX);
+  }
   const count = Math.min(parameters.length, MAX_PARAMETERS);
   let budget = capture.maxBytes;
   let index = 0;
   // Three bytes are the mark of a cut.
   for (; index < count && budget > 3; index++) {
-    const key = parameterKeys[index] as string;
-    const value = sql.isSensitiveParameter(index) ? REDACTED : capture.value(key, parameters[index]);
+    const isHidden = hidesAll || sql.isSensitiveParameter(index);
+    const value = isHidden ? REDACTED : capture.namelessValue(parameters[index]);
     const shown = cutToBytes(value, budget, false);
-    span.attribute(key, shown);
+    span.attribute(parameterKeys[index] as string, shown);
     budget -= Buffer.byteLength(shown);
   }
   if (index < parameters.length) span.attribute(TRACEKIT_DB_OMITTED_PARAMETERS, parameters.length - index);
@@ -55,6 +58,8 @@ export function recordParameters(
 
 /** SELECT, SHOW and FETCH count the rows they return. `INSERT … RETURNING` both returns and changes. */
 export function isChange(command: unknown, hasColumns: boolean): boolean {
+  // First, for it is the usual one, and a string that was cut out of an answer is compared character by character.
+  if (command === "SELECT") return false;
   if (command === "INSERT" || command === "UPDATE" || command === "DELETE" || command === "MERGE") return true;
-  return command !== "SELECT" && !hasColumns;
+  return !hasColumns;
 }

@@ -99,7 +99,11 @@ export class Capture {
 
   /** The string form of a value as a database driver would send it, or REDACTED when its name is sensitive. */
   value(name: string, value: unknown): string {
-    if (this.#names.has(name)) return REDACTED;
+    return this.#names.has(name) ? REDACTED : this.namelessValue(value);
+  }
+
+  /** The same for a value without a name, or whose name was asked about already. */
+  namelessValue(value: unknown): string {
     switch (typeof value) {
       case "string":
         return this.#bounded(value, false);

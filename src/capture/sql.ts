@@ -5,7 +5,7 @@ import { bindSql, type SqlBindings } from "./sql-bindings.ts";
 import { summarizeSql } from "./sql-summary.ts";
 import { NUMBER, STRING, tokenizeSql, type SqlDialect, type SqlTokens } from "./sql-tokens.ts";
 
-/** What may be told about a statement, and which of its parameters may not. Never changes once made. */
+/** What may be told about a statement, and which of its parameters may not. Never changes once made, but for `note`. */
 export interface SqlStatement {
   /** `db.query.summary`: `SELECT urls`, `INSERT a SELECT b`, `BEGIN`; at most 255 characters, never cut inside a
    *  name; "" when nothing was recognised. */
@@ -21,6 +21,8 @@ export interface SqlStatement {
   /** Whether the value of a parameter may not be shown: by position, from 0, for `$1` and `?`; by name, with or
    *  without its sigil, for `:name` and `@name`. */
   isSensitiveParameter(index: number | string): boolean;
+  /** What whoever asks wants to find again with the same statement; forgotten with it. */
+  note: unknown;
 }
 
 /** Reads at most `maxChars` of the statement; what stands behind is told nothing about. Throws nothing. */
@@ -50,6 +52,7 @@ class DescribedSql implements SqlStatement {
   readonly text: string;
   readonly parameterCount: number;
   readonly parameterNames: readonly string[];
+  note: unknown = undefined;
   readonly #positions: readonly boolean[];
   readonly #names: ReadonlyMap<string, boolean>;
   readonly #hidesUnknown: boolean;

@@ -27,6 +27,22 @@ const preloadFile = process.env["TRACEKIT_TEST_PACKAGE_DIR"]
   ? packageFile("@tracekit/auto")
   : join(repositoryRoot, "dist/register.js");
 
+test("methods of strings stay fast beside a library whose class is a string", async () => {
+  const stdoutOf = async (preload: "import" | "none"): Promise<string> => {
+    const { stdout } = await runApp({
+      type: "cjs",
+      preload,
+      nodeArgs: ["--allow-natives-syntax"],
+      env: collector(),
+      // As in ioredis 6. What V8 says of it is no promise of V8's.
+      code: "class Verbatim extends String {}\nconsole.log(%HasFastProperties(String.prototype));",
+    });
+    return stdout.trim();
+  };
+  expect(await stdoutOf("none")).toBe("false");
+  expect(await stdoutOf("import")).toBe("true");
+});
+
 describe("OTEL_SDK_DISABLED=true", () => {
   test("loads one small file, patches nothing and registers nothing", async () => {
     const { stdout } = await runApp({
