@@ -538,7 +538,15 @@ function describeValues(
 /** The statement, with no parameter that may be shown. */
 function hiding(sql: SqlStatement): SqlStatement {
   const { summary, operation, text, parameterCount, parameterNames } = sql;
-  return { summary, operation, text, parameterCount, parameterNames, isSensitiveParameter: () => true, note: undefined };
+  return {
+    summary,
+    operation,
+    text,
+    parameterCount,
+    parameterNames,
+    isSensitiveParameter: () => true,
+    note: undefined,
+  };
 }
 
 // Where a call goes.

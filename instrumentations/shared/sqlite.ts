@@ -287,7 +287,15 @@ function isNamed(value: unknown): value is Record<string, unknown> {
 
 function hiding(sql: SqlStatement): SqlStatement {
   const { summary, operation: name, text, parameterCount, parameterNames } = sql;
-  return { summary, operation: name, text, parameterCount, parameterNames, isSensitiveParameter: () => true, note: undefined };
+  return {
+    summary,
+    operation: name,
+    text,
+    parameterCount,
+    parameterNames,
+    isSensitiveParameter: () => true,
+    note: undefined,
+  };
 }
 
 /** `errcode` is node:sqlite's number, "SQLITE_CONSTRAINT_UNIQUE" better-sqlite3's `code`. */

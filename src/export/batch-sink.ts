@@ -239,6 +239,8 @@ export class BatchSink implements SpanSink {
       else if (!this.isDue || this.openSpans === 0) break;
       this.send(batch ?? this.seal());
     }
+    // Such as when the delay of a batch is over that has left because it was large: the next span begins a delay of its own.
+    if (this.openSpans === 0) this.isDue = false;
   }
 
   private send(batch: HeldBatch): void {

@@ -241,6 +241,20 @@ test("spans that could not be sent when they were due leave as soon as anything 
   expect(sent.map(({ batch }) => names(batch))).toEqual([["a", "b"]]);
 });
 
+test.each([1, 2, 3])(
+  "a span that ends after a delay has passed with nothing to send leaves in time (%i a batch)",
+  async (size) => {
+    const { sent, end } = createSink({ delayMillis: 5, maxBatchSpans: size });
+    // The delay begins with the first, and is not over when the batch leaves.
+    for (let index = 0; index < size; index++) end("large");
+    expect(sent).toHaveLength(1);
+    sent[0]!.settled(true);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    end("alone");
+    await vi.waitFor(() => expect(sent.flatMap(({ batch }) => names(batch))).toContain("alone"));
+  },
+);
+
 test("one span that cannot be encoded takes none of those with it that ended around it", () => {
   const { sink, sent, end } = createSink();
   end("before");
