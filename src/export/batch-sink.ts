@@ -20,8 +20,8 @@ const BATCH_BYTES = 256 * 1024;
 const MAX_SCOPES = 64;
 
 /**
- * Spans that are encoded in one go, or fewer once a batch is due. Between two spans of an application, the processor has
- * forgotten the encoder's instructions, 14 KB: fetching them anew took as long as running them (`benchmarks/`).
+ * Spans that are encoded in one go, or fewer once a batch is due. Between two spans of an application the processor's cache
+ * loses the encoder's instructions, 14 KB: this way they are fetched once for all (`benchmarks/`).
  */
 const ENCODED_TOGETHER = 64;
 /** Fewer where the queue is small: room for one in so many bytes. */
