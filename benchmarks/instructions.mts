@@ -1,6 +1,6 @@
 // npm run bench:instructions [-- --node 24 --workload ioredis --variant tracekit]: how many instructions a request takes of a
 // warm server, and how many lines of its processor's caches they miss, with a tracer and without one. By valgrind's callgrind,
-// which simulates the processor: nearly the same in every run, however busy the machine is. The kernel is not in it.
+// which simulates the processor, so that it does not matter how busy the machine is. Without the kernel; with what V8 does meanwhile.
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
