@@ -4,51 +4,31 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
-import { installNode } from "../scripts/node-binaries.mjs";
 import { repositoryRoot } from "../test/support/built.ts";
 import { type Costs, EVENTS, readCosts } from "./callgrind.ts";
 import { startContestant } from "./contestant.ts";
-import { install } from "./install.ts";
-import { pickNode } from "./options.ts";
-import { thousandSpans } from "./rate.ts";
+import { preparePair } from "./pair.ts";
 import { startServices } from "./services.ts";
 import { formatTable } from "./tables.ts";
-import { variants } from "./variants.ts";
-import { workloads } from "./workloads.ts";
-
-/** Slices of load that count, after the workload's warm-up. */
-const SLICES = 3;
 
 /** The caches of a core: 32 KB for instructions and for data, and 1 MB for both. */
 const CACHES = ["--cache-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=1048576,16,64"];
 
-const { values } = parseArgs({
-  options: {
-    node: { type: "string" },
-    workload: { type: "string", default: "express" },
-    variant: { type: "string", default: "tracekit" },
-    against: { type: "string", default: "none" },
-    rows: { type: "string", default: "40" },
-  },
-});
-const workload = values.workload === "spans" ? thousandSpans : workloads[values.workload]!;
-const names = [values.against, values.variant];
+const { names, workloadName, workload, node, installations, slices, rows } = await preparePair(
+  "bench:instructions",
+  "How many instructions a request takes of a warm server, and how many lines of its caches they miss, on a simulated processor.",
+  { workload: "express", slices: 3 },
+);
+requireValgrind();
 const folder = join(repositoryRoot, "node_modules/.cache/tracekit-bench/instructions");
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
-requireValgrind();
-const realNode = values.node === undefined ? process.execPath : installNode(pickNode(values.node));
-const installations = new Map();
-for (const { installation } of names.map((name) => variants[name]!)) {
-  if (installation !== undefined) installations.set(installation, await install(installation));
-}
 const services = await startServices();
 try {
   // Side by side: who has to wait for a processor executes no more for it.
   const [against, of] = await Promise.all(names.map(measure));
-  console.log(`a request of ${values.workload}, without the kernel; misses of caches of 32 KB, 32 KB and 1 MB\n`);
-  console.log(`${toTotals(against!, of!)}\n\n${toFunctions(against!, of!, Number(values.rows))}`);
+  console.log(`a request of ${workloadName}, without the kernel; misses of caches of 32 KB, 32 KB and 1 MB\n`);
+  console.log(`${toTotals(against!, of!)}\n\n${toFunctions(against!, of!)}`);
 } catch (error) {
   console.error((error as Error).message);
   process.exitCode = 1;
@@ -61,20 +41,21 @@ process.exit();
 async function measure(name: string): Promise<Costs> {
   const base = join(folder, name);
   const bench = { node: writeNode(base), cores: undefined, services, installations, flushMillis: 600_000 };
-  const contestant = await startContestant(bench, values.workload, workload, name);
+  const contestant = await startContestant(bench, workloadName, workload, name);
   const pid = readFileSync(`${base}.pid`, "utf8").trim();
   const control = (...args: string[]): void => {
-    execFileSync("callgrind_control", [...args, pid], { stdio: ["ignore", "ignore", "inherit"] });
+    // What it says is in the error when it fails.
+    execFileSync("callgrind_control", [...args, pid], { stdio: ["ignore", "ignore", "pipe"] });
   };
   console.error(`${name}: warming up, ${workload.warmUp} requests on a simulated processor…`);
   await contestant.load(Math.max(workload.warmUp, workload.slice));
   control("--instr=on");
   await contestant.load(Math.ceil(workload.slice / 10));
   control("--dump");
-  for (let slice = 0; slice < SLICES; slice++) await contestant.load(workload.slice);
+  for (let slice = 0; slice < slices; slice++) await contestant.load(workload.slice);
   control("--dump");
   contestant.stop();
-  return readCosts(`${base}.out.2`, join(folder, `perf-${pid}.map`), SLICES * workload.slice);
+  return readCosts(`${base}.out.2`, join(folder, `perf-${pid}.map`), slices * workload.slice);
 }
 
 /** A file that runs Node below callgrind. It counts from when it is told to: before that, Node is ten times as slow as by itself. */
@@ -87,7 +68,7 @@ function writeNode(base: string): string {
     ...CACHES,
   ];
   const v8 = ["--single-threaded", "--perf-basic-prof", `--perf-basic-prof-path=${folder}`, `--logfile=${base}.log`];
-  const command = ["valgrind", "-q", ...callgrind, `--callgrind-out-file=${base}.out`, realNode, ...v8];
+  const command = ["valgrind", "-q", ...callgrind, `--callgrind-out-file=${base}.out`, node, ...v8];
   writeFileSync(`${base}.sh`, `#!/bin/sh\necho $$ > '${base}.pid'\nexec ${command.join(" ")} "$@"\n`);
   chmodSync(`${base}.sh`, 0o755);
   return `${base}.sh`;
@@ -105,15 +86,15 @@ function requireValgrind(): void {
 function toTotals(against: Costs, of: Costs): string {
   const sum = (costs: Costs, event: number): number =>
     [...costs.values()].reduce((total, counts) => total + counts[event]!, 0);
-  const rows = EVENTS.map((title, event) => {
+  const table = EVENTS.map((title, event) => {
     const [before, after] = [sum(against, event), sum(of, event)];
-    return [title, before, after, after - before].map((cell) => (typeof cell === "number" ? cell.toFixed(0) : cell));
+    return [title, ...[before, after, after - before].map((count) => count.toFixed(0))];
   });
-  return formatTable([["", ...names, "added"], ...rows]);
+  return formatTable([["", ...names, "added"], ...table]);
 }
 
 /** Those first that add most to what is fetched anew: an instruction that is at hand is the cheaper part. */
-function toFunctions(against: Costs, of: Costs, rows: number): string {
+function toFunctions(against: Costs, of: Costs): string {
   const none = EVENTS.map(() => 0);
   const added = [...new Set([...against.keys(), ...of.keys()])].map((name) => {
     const before = against.get(name) ?? none;

@@ -105,7 +105,8 @@ export function parseOptions(args: string[]): Options {
   };
 }
 
-function pick(what: string, known: string[], wanted: string[]): string[] {
+/** Those that are wanted, of those that are known; all when none is. Exits with a message at a name that is not known. */
+export function pick(what: string, known: string[], wanted: readonly string[]): string[] {
   for (const name of wanted) {
     if (!known.includes(name)) fail(`--${what} ${name} is none of ${known.join(", ")}`);
   }
@@ -118,7 +119,8 @@ export function pickNode(wanted: string): string {
   return version ?? fail(`--node ${wanted} is none of ${nodeVersions.join(", ")}`);
 }
 
-function fail(message: string): never {
+/** Exits with a message about the command line. */
+export function fail(message: string): never {
   console.error(message);
   process.exit(2);
 }

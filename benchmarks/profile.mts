@@ -3,43 +3,24 @@
 import { writeFileSync } from "node:fs";
 import type { Profiler, Runtime } from "node:inspector";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
-import { installNode } from "../scripts/node-binaries.mjs";
 import { repositoryRoot } from "../test/support/built.ts";
 import { startContestant } from "./contestant.ts";
 import type { Contestant } from "./contestant.ts";
-import { install } from "./install.ts";
 import { reserveCore } from "./machine.ts";
-import { pickNode } from "./options.ts";
-import { thousandSpans } from "./rate.ts";
+import { preparePair } from "./pair.ts";
 import { startServices } from "./services.ts";
 import { formatTable } from "./tables.ts";
-import { variants } from "./variants.ts";
-import { workloads } from "./workloads.ts";
 
-const { values } = parseArgs({
-  options: {
-    node: { type: "string" },
-    workload: { type: "string", default: "mixed" },
-    variant: { type: "string", default: "tracekit" },
-    against: { type: "string", default: "none" },
-    slices: { type: "string", default: "24" },
-    rows: { type: "string", default: "40" },
-  },
-});
-const node = values.node === undefined ? process.execPath : installNode(pickNode(values.node));
+const { names, workloadName, workload, node, installations, slices, rows } = await preparePair(
+  "bench:profile",
+  "Where a warm server spends what a tracer adds, in microseconds of CPU a request.",
+  { workload: "mixed", slices: 24 },
+);
 const cores = reserveCore();
-const names = [values.against, values.variant];
-const installations = new Map();
-for (const { installation } of names.map((name) => variants[name]!)) {
-  if (installation !== undefined) installations.set(installation, await install(installation));
-}
-const workload = values.workload === "spans" ? thousandSpans : workloads[values.workload]!;
 const services = await startServices();
 try {
   const bench = { node, cores, services, installations, flushMillis: 1000 };
-  const contestants = await Promise.all(names.map((name) => startContestant(bench, values.workload, workload, name)));
-  const slices = Number(values.slices);
+  const contestants = await Promise.all(names.map((name) => startContestant(bench, workloadName, workload, name)));
   await takeTurns(contestants, slices / 2);
   for (const contestant of contestants) await contestant.startProfile();
   const before = await Promise.all(contestants.map((contestant) => contestant.usage()));
@@ -49,12 +30,12 @@ try {
     (usage, index) => (usage.cpuMicros - before[index]!.cpuMicros) / (slices * workload.slice),
   );
   const profiles = await Promise.all(contestants.map((contestant) => contestant.profile()));
-  const compare = (group: (frame: Runtime.CallFrame) => string, rows: number): string =>
-    toTable(profiles.map((profile, index) => shares(profile, cpuMicros[index]!, group)) as [Shares, Shares], rows);
+  const compare = (group: (frame: Runtime.CallFrame) => string, most: number): string =>
+    toTable(profiles.map((profile, index) => shares(profile, cpuMicros[index]!, group)) as [Shares, Shares], most);
   console.log("µs of CPU a request, profiler included\n");
-  console.log(`${compare(() => "all", 1)}\n\n${compare(toPackage, 14)}\n\n${compare(toFunction, Number(values.rows))}`);
+  console.log(`${compare(() => "all", 1)}\n\n${compare(toPackage, 14)}\n\n${compare(toFunction, rows)}`);
   for (const [index, name] of names.entries()) {
-    const file = join(repositoryRoot, "node_modules/.cache/tracekit-bench", `${values.workload}-${name}.cpuprofile`);
+    const file = join(repositoryRoot, "node_modules/.cache/tracekit-bench", `${workloadName}-${name}.cpuprofile`);
     writeFileSync(file, JSON.stringify(profiles[index]));
     console.log(`for a browser's developer tools: ${file}`);
   }
@@ -66,8 +47,8 @@ try {
 }
 process.exit();
 
-async function takeTurns(contestants: Contestant[], slices: number): Promise<void> {
-  for (let slice = 0; slice < slices; slice++) {
+async function takeTurns(contestants: Contestant[], count: number): Promise<void> {
+  for (let slice = 0; slice < count; slice++) {
     const order = slice % 2 === 0 ? contestants : contestants.toReversed();
     for (const contestant of order) await contestant.load(workload.slice);
   }
@@ -94,11 +75,11 @@ function shares(profile: Profiler.Profile, cpuMicros: number, group: (frame: Run
 }
 
 /** The largest differences first. */
-function toTable([against, of]: [Shares, Shares], rows: number): string {
+function toTable([against, of]: [Shares, Shares], most: number): string {
   const table = [...new Set([...of.keys(), ...against.keys()])]
     .map((name) => ({ name, of: of.get(name) ?? 0, against: against.get(name) ?? 0 }))
     .toSorted((a, b) => b.of - b.against - (a.of - a.against))
-    .slice(0, rows)
+    .slice(0, most)
     .map((row) => [row.name, row.against.toFixed(2), row.of.toFixed(2), (row.of - row.against).toFixed(2)]);
   return formatTable([["", ...names, "added"], ...table]);
 }

@@ -531,22 +531,8 @@ function describeValues(
   hidesValues: boolean,
   capture: Capture,
 ): void {
-  if (Array.isArray(values)) recordParameters(span, hidesValues ? hiding(sql) : sql, values, capture);
+  if (Array.isArray(values)) recordParameters(span, sql, values, capture, hidesValues);
   else recordNamedParameters(span, sql, values as Readonly<Record<string, unknown>>, capture);
-}
-
-/** The statement, with no parameter that may be shown. */
-function hiding(sql: SqlStatement): SqlStatement {
-  const { summary, operation, text, parameterCount, parameterNames } = sql;
-  return {
-    summary,
-    operation,
-    text,
-    parameterCount,
-    parameterNames,
-    isSensitiveParameter: () => true,
-    note: undefined,
-  };
 }
 
 // Where a call goes.

@@ -5,7 +5,7 @@ const READS = 50;
  * Keeps methods of strings fast, in the whole process. V8 holds the properties of an object in a table from when a class is
  * made to extend it until somebody reads through it, and a method found in a table is looked up at every call: 130
  * instructions, where otherwise none remain. Through `String.prototype` nobody reads, strings being no objects, so a
- * library with `class VerbatimString extends String` (ioredis 6, redis 5) leaves it there. Once some `String` objects have
+ * library with `class VerbatimString extends String` (ioredis 6, redis from 5) leaves it there. Once some `String` objects have
  * been read, it is never put there again.
  */
 export function keepStringMethodsFast(): void {

@@ -30,13 +30,14 @@ let hidesAll = false;
 
 /**
  * `db.query.parameter.<position from 0>`: all parameters together get one value's budget, and at most 100 are shown.
- * `capture` is asked only for values whose column is not secret.
+ * `capture` is asked only for values whose column is not secret. `hidesValues`: none may be shown.
  */
 export function recordParameters(
   span: OperationSpan,
   sql: SqlStatement,
   parameters: readonly unknown[],
   capture: Capture,
+  hidesValues: boolean = false,
 ): void {
   if (capture !== asked) {
     asked = capture;
@@ -47,7 +48,7 @@ export function recordParameters(
   let index = 0;
   // Three bytes are the mark of a cut.
   for (; index < count && budget > 3; index++) {
-    const isHidden = hidesAll || sql.isSensitiveParameter(index);
+    const isHidden = hidesValues || hidesAll || sql.isSensitiveParameter(index);
     const value = isHidden ? REDACTED : capture.namelessValue(parameters[index]);
     const shown = cutToBytes(value, budget, false);
     span.attribute(parameterKeys[index] as string, shown);

@@ -276,26 +276,13 @@ function describeValues(span: OperationSpan, sql: SqlStatement, args: ArrayLike<
   if (values.length === 0) return;
   const isAligned = values.length === sql.parameterCount - sql.parameterNames.length;
   const isHidden = !isAligned && sql.isSensitiveParameter(UNSEEN);
-  recordParameters(span, isHidden ? hiding(sql) : sql, values, capture);
+  recordParameters(span, sql, values, capture, isHidden);
 }
 
 function isNamed(value: unknown): value is Record<string, unknown> {
   if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === null || prototype === Object.prototype;
-}
-
-function hiding(sql: SqlStatement): SqlStatement {
-  const { summary, operation: name, text, parameterCount, parameterNames } = sql;
-  return {
-    summary,
-    operation: name,
-    text,
-    parameterCount,
-    parameterNames,
-    isSensitiveParameter: () => true,
-    note: undefined,
-  };
 }
 
 /** `errcode` is node:sqlite's number, "SQLITE_CONSTRAINT_UNIQUE" better-sqlite3's `code`. */
