@@ -149,13 +149,14 @@ function describeRequests(kit: Kit): Operation<Ending, RequestInProgress | undef
 function recordResponseHeaders(span: OperationSpan, response: ServerResponse, capture: Capture): string | undefined {
   if (!response.headersSent) return undefined;
   let listed: string[] | undefined;
-  // One by one: their names, or their text, would have to be made first.
-  for (const name of OTHER_RESPONSE_HEADERS.names) {
-    const value = response.getHeader(name);
-    if (value === undefined) continue;
-    for (const item of Array.isArray(value) ? value : [value]) (listed ??= []).push(name, String(item));
+  let contentType: string | undefined;
+  for (const name of response.getHeaderNames()) {
+    if (name === "content-type") contentType = asText(response.getHeader(name));
+    else if (OTHER_RESPONSE_HEADERS.placeOf(name) !== -1) {
+      const value = response.getHeader(name);
+      for (const item of Array.isArray(value) ? value : [value]) (listed ??= []).push(name, String(item));
+    }
   }
-  let contentType = asText(response.getHeader("content-type"));
   if (listed === undefined && contentType === undefined) {
     // Perhaps they were given to `writeHead` alone.
     listed = sentHeaders(response, RESPONSE_HEADERS);

@@ -1,5 +1,6 @@
 import type { OperationCall } from "../../src/instrumentation/trace-operation.ts";
 import { SERVER_ADDRESS, SERVER_PORT } from "../../src/semconv/attributes.ts";
+import { createHiddenSlot } from "../shared/hidden-slot.ts";
 import type { RedisText } from "../shared/redis-commands.ts";
 import { describeConnection, type RedisConnection } from "../shared/redis-connection.ts";
 
@@ -73,11 +74,16 @@ interface CachedConnection extends RedisConnection {
   readonly db: number;
 }
 
-const connections = new WeakMap<object, CachedConnection>();
+interface Connections {
+  last: CachedConnection | undefined;
+}
+
+const connections = createHiddenSlot<Connections>();
 
 export function connectionOf(redis: Redis): RedisConnection {
   const db = redis.condition?.select ?? redis.options.db ?? 0;
-  const cached = connections.get(redis);
+  let known = connections.get(redis);
+  const cached = known?.last;
   if (cached !== undefined && cached.db === db && cached.stream === redis.stream) return cached;
   const { options, stream } = redis;
   let host: string | undefined;
@@ -92,7 +98,10 @@ export function connectionOf(redis: Redis): RedisConnection {
   }
   const connection = { ...describeConnection(host, port, options.path ?? undefined, db), stream, db };
   // While a sentinel is being asked there is a stream without an address yet.
-  if (connection.host !== undefined || redis.isCluster === true) connections.set(redis, connection);
+  if (connection.host !== undefined || redis.isCluster === true) {
+    if (known === undefined) connections.set(redis, (known = { last: undefined }));
+    known.last = connection;
+  }
   return connection;
 }
 

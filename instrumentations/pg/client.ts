@@ -34,7 +34,7 @@ export function clientWrappers(Client: any, kit: Kit): Record<"query" | "connect
       if (!owner.enabled || config === null || (typeof config !== "string" && typeof config !== "object")) {
         return Reflect.apply(original, this, arguments);
       }
-      const caller = tracing.active();
+      let caller: TraceContext;
       let call: OperationCall<QueryState> | undefined;
       let theirs: unknown;
       let isSubmittable = false;
@@ -42,7 +42,8 @@ export function clientWrappers(Client: any, kit: Kit): Record<"query" | "connect
       try {
         const connection = connectionOf(this);
         isQueriedByPool = connection.poolQuery === config;
-        connection.poolQuery = undefined;
+        caller = (isQueriedByPool ? connection.poolCaller : undefined) ?? tracing.active();
+        connection.poolQuery = connection.poolCaller = undefined;
         isSubmittable = typeof config.submit === "function";
         if (!isSubmittable) theirs = findCallback(config, values, callback);
         const state = new QueryState(connection);

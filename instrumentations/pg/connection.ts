@@ -1,5 +1,6 @@
 import type { Kit } from "../../src/instrumentation/kit.ts";
 import type { AttributeBlock } from "../../src/trace/attributes.ts";
+import type { TraceContext } from "../../src/trace/context.ts";
 import { createHiddenSlot } from "../shared/hidden-slot.ts";
 import { targetBlock } from "../shared/postgresql.ts";
 import { SqlTransactions } from "../shared/sql-transactions.ts";
@@ -11,6 +12,8 @@ export class Connection {
   poolWaitMillis = 0;
   /** What `pool.query()` was given, where it is about to ask this connection: with a callback of the pool's own. */
   poolQuery: unknown = undefined;
+  /** Who called `pool.query()`; while `poolQuery` is set. */
+  poolCaller: TraceContext | undefined = undefined;
   /** Somebody listens for its end, because it has had transactions. */
   isWatched = false;
 

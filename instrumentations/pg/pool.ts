@@ -26,17 +26,34 @@ export function poolWrappers(kit: Kit): Record<"connect" | "query" | "newClient"
         return Reflect.apply(original, this, arguments);
       }
       const caller = tracing.active();
-      const startMillis = now();
-      return observed(kit, original, this, callback, caller, (failed, outcome) => {
+      const isIdle = hasIdleClient(this);
+      const startMillis = isIdle ? undefined : now();
+      const onSettled = (failed: boolean, outcome: unknown): void => {
         if (failed) {
           beginOperation(bound, this, [], poolBlock(this), caller, startMillis)?.fail(outcome);
-        } else {
-          const waited = now() - startMillis;
-          const connection = connectionOf(outcome);
-          connection.poolWaitMillis = waited < MIN_POOL_WAIT_MILLIS ? 0 : waited;
-          connection.poolQuery = poolQuery;
+          return;
         }
-      });
+        const waited = startMillis === undefined ? 0 : now() - startMillis;
+        const connection = connectionOf(outcome);
+        connection.poolWaitMillis = waited < MIN_POOL_WAIT_MILLIS ? 0 : waited;
+        if (poolQuery === undefined) return;
+        connection.poolQuery = poolQuery;
+        connection.poolCaller = caller;
+      };
+      if (!isIdle || poolQuery === undefined || !callback) {
+        return observed(kit, original, this, callback, caller, onSettled);
+      }
+      // Called in this very turn, and so where it was made: no context has to be entered.
+      return Reflect.apply(original, this, [
+        function (this: unknown, error: unknown, client: unknown, release: unknown): unknown {
+          try {
+            onSettled(Boolean(error), error || client);
+          } catch (ours) {
+            owner.disable("pg connect", ours);
+          }
+          return callback.call(this, error, client, release);
+        },
+      ]);
     };
 
   // pg-pool calls back from the socket's context when a connection breaks in mid-query.
@@ -75,4 +92,9 @@ export function poolWrappers(kit: Kit): Record<"connect" | "query" | "newClient"
     };
 
   return { connect: wrapConnect, query: wrapQuery, newClient: wrapNewClient, _release: wrapRelease };
+}
+
+/** The pool hands it out in this turn of the event loop: nobody waits, and no clock is read. */
+function hasIdleClient(pool: any): boolean {
+  return pool?.idleCount > pool?.waitingCount;
 }

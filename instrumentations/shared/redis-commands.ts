@@ -1,4 +1,5 @@
 import type { CacheKey, Capture } from "../../src/capture/capture.ts";
+import { byteLength } from "../../src/capture/cut.ts";
 import type { OperationSpan } from "../../src/instrumentation/operation.ts";
 import {
   CACHE_HIT,
@@ -498,7 +499,7 @@ function mapSize(reply: unknown): number {
 }
 
 function sizeOf(value: unknown): number {
-  if (typeof value === "string") return Buffer.byteLength(value);
+  if (typeof value === "string") return byteLength(value);
   return value instanceof Uint8Array ? value.byteLength : 0;
 }
 

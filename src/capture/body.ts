@@ -64,18 +64,34 @@ interface FastBuffer extends Buffer {
   utf8Slice(start: number, end: number): string;
 }
 
+/** Below this, a loop is faster than asking about all characters at once. */
+const SHORT_BYTES = 32;
+
 /** `bytes` as UTF-8 text, or undefined when they are something else (compressed, protobuf, an image). */
 export function decodeUnknown(bytes: Uint8Array, maxBytes: number): string | undefined {
   const whole = bytes.length > maxBytes ? endOfCharacter(bytes, maxBytes) : bytes.length;
   const buffer = toBuffer(bytes);
   const text = buffer.utf8Slice(0, whole);
+  if (whole <= SHORT_BYTES && isPrintable(bytes, whole)) return text;
   // What is no UTF-8 has become U+FFFD; a text that has one of its own is rare enough to be looked at twice.
   if (text.includes("\ufffd") && !isUtf8(buffer.subarray(0, whole))) return undefined;
   return CONTROL_CHARACTERS.test(text) ? undefined : text;
 }
 
+/** Whether the first `length` bytes are ASCII that is no control character. */
+function isPrintable(bytes: Uint8Array, length: number): boolean {
+  for (let index = 0; index < length; index++) {
+    const byte = bytes[index]!;
+    if (byte < 32 || byte > 126) return false;
+  }
+  return true;
+}
+
+/** Kept, because the global is a getter. */
+const { isBuffer } = Buffer;
+
 function toBuffer(bytes: Uint8Array): FastBuffer {
-  return (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)) as FastBuffer;
+  return (isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)) as FastBuffer;
 }
 
 /** The largest end, not behind `length`, that does not lie inside a UTF-8 character. */

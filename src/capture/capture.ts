@@ -1,3 +1,4 @@
+import { isAscii } from "node:buffer";
 import { bodyFormat, decodeBytes, decodeUnknown } from "./body.ts";
 import { BoundedMap } from "./bounded-map.ts";
 import { redactKey } from "./cache-key.ts";
@@ -246,7 +247,10 @@ export class Capture {
   #redacted(text: string, source: Uint8Array | string, maxBytes: number): string {
     // As many characters as bytes: ASCII, which the redactor need not take apart again.
     const bytes = typeof source !== "string" && source.length === text.length ? source : undefined;
-    return cutToBytes(this.#redactor.redact(text, bytes), maxBytes, false);
+    const clean = this.#redactor.redact(text, bytes);
+    // ASCII stays ASCII, and is as many bytes as characters: to see that takes a tenth of counting.
+    const isCounted = bytes !== undefined && clean.length > maxBytes / 3 && clean.length <= maxBytes && isAscii(bytes);
+    return isCounted ? clean : cutToBytes(clean, maxBytes, false);
   }
 
   /** Redacts before cutting, so that a credential across the cut is recognised. */

@@ -7,6 +7,9 @@ import { REDACTED, SecretSpan } from "./span.ts";
 /** Below this, reading the characters one by one is cheaper than the call that copies them all. */
 const SHORT_CHARS = 40;
 
+const BEGINS = 1;
+const ENDS = 2;
+
 /** Node's own fast path, absent from its types: no encoding name to look up. */
 interface FastBuffer extends Buffer {
   latin1Write(text: string, offset: number, length: number): number;
@@ -28,6 +31,8 @@ export class Redactor {
   readonly #first = new Int32Array(256);
   readonly #second = new Int32Array(256);
   readonly #third = new Int32Array(256);
+  /** A text with fewer characters holds nothing to replace: `pw=x` does. */
+  readonly #shortest: number;
   #nameBits = 0;
   #cardBit = 0;
   #isPrepared = false;
@@ -37,8 +42,8 @@ export class Redactor {
   #isNextOfUsed = false;
   /** The bits of the window that {@link Redactor.#nextWindow} stopped at. */
   #hit = 0;
-  /** Whether two bytes, read as one number, are the first two or the last two of some window. */
-  readonly #isPart = new Uint8Array(65_536);
+  /** By two bytes, read as one number: whether they are the first two (BEGINS), or the last two (ENDS), of some window. */
+  readonly #parts = new Uint8Array(65_536);
   // The text's low bytes, which are enough to find windows: they are ASCII. Kept only for the memory.
   #bytes: Buffer = Buffer.alloc(2048);
   #pairs: Uint16Array = toPairs(this.#bytes);
@@ -46,6 +51,7 @@ export class Redactor {
   constructor(names: SensitiveNames, patterns: readonly RegExp[]) {
     this.#names = names;
     this.#patterns = patterns.map(toGlobal);
+    this.#shortest = patterns.length > 0 || names.extraWindows.length > 0 ? 0 : 4;
   }
 
   /** Fills the tables at the first text rather than at start-up, which has no time for it. */
@@ -71,6 +77,7 @@ export class Redactor {
 
   /** The text with its secrets replaced; the same string when there are none. `source`: the bytes of a text that is ASCII. */
   redact(text: string, source?: Uint8Array): string {
+    if (text.length < this.#shortest) return text;
     let clean = this.#scan(text, true, source) ?? text;
     for (const pattern of this.#patterns) clean = clean.replace(pattern, (match) => (match === "" ? "" : REDACTED));
     return clean;
@@ -88,8 +95,8 @@ export class Redactor {
       this.#pairs = toPairs(this.#bytes);
     }
     const bytes = this.#bytes;
-    if (source !== undefined) bytes.set(source);
-    else if (length <= SHORT_CHARS) for (let i = 0; i < length; i++) bytes[i] = text.charCodeAt(i);
+    if (length <= SHORT_CHARS) for (let i = 0; i < length; i++) bytes[i] = text.charCodeAt(i);
+    else if (source !== undefined) bytes.set(source);
     else (bytes as FastBuffer).latin1Write(text, 0, length);
 
     if (this.#isNextOfUsed) this.#nextOf.fill(0);
@@ -125,14 +132,17 @@ export class Redactor {
    *  `length` if there is none. Sets `#hit`. */
   #nextWindow(from: number, floor: number, length: number): number {
     const pairs = this.#pairs;
-    const isPart = this.#isPart;
+    const parts = this.#parts;
     const end = (length + 1) >> 1;
     for (let i = Math.max(floor, from - 2) >> 1; i < end; i++) {
-      if (isPart[pairs[i]!] === 0) continue;
-      // The pair is the end of a window that began one before it, or the beginning of one.
+      const part = parts[pairs[i]!]!;
+      if (part === 0) continue;
       const odd = 2 * i + 1;
-      if (odd >= from && odd - 2 >= floor && odd < length && this.#isWindow(odd)) return odd;
-      if (odd + 1 >= from && odd - 1 >= floor && odd + 1 < length && this.#isWindow(odd + 1)) return odd + 1;
+      // The pair is the end of a window that began one before it, or the beginning of one, or both.
+      if ((part & ENDS) !== 0 && odd >= from && odd - 2 >= floor && odd < length && this.#isWindow(odd)) return odd;
+      const even = odd + 1;
+      if ((part & BEGINS) !== 0 && even >= from && even - 2 >= floor && even < length && this.#isWindow(even))
+        return even;
     }
     return length;
   }
@@ -170,18 +180,18 @@ export class Redactor {
       for (const char of chars) tables[column]![char.charCodeAt(0)]! |= 1 << bit;
     });
     const [first, second, third] = classes;
-    this.#markPairs(first, second);
-    this.#markPairs(second, third);
+    this.#markPairs(first, second, BEGINS);
+    this.#markPairs(second, third, ENDS);
   }
 
-  #markPairs(left: string, right: string): void {
+  #markPairs(left: string, right: string, part: number): void {
     const bytes = new Uint8Array(2);
     const pair = new Uint16Array(bytes.buffer); // in the byte order of this machine
     for (const a of left) {
       for (const b of right) {
         bytes[0] = a.charCodeAt(0);
         bytes[1] = b.charCodeAt(0);
-        this.#isPart[pair[0]!] = 1;
+        this.#parts[pair[0]!]! |= part;
       }
     }
   }

@@ -138,6 +138,11 @@ describe("a body", () => {
 
   test("is read in its charset", () => {
     expect(capture.body("text/plain; charset=ISO-8859-1", Buffer.from("grün", "latin1"))).toBe("grün");
+    // As many characters as bytes, and twice as many bytes in UTF-8: that is what counts.
+    const long = capture.body("text/plain; charset=ISO-8859-1", Buffer.alloc(3000, 0xfc)) as string;
+    expect(Buffer.byteLength(long)).toBeLessThanOrEqual(4096);
+    expect(long).toMatch(/^ü{2000,}…$/);
+    expect(capture.body("text/plain", Buffer.alloc(4096, "a"))).toBe("a".repeat(4096));
     expect(capture.body("text/plain; charset=utf-16le", Buffer.from("pwd=abc", "utf16le"))).toBe("pwd=REDACTED");
   });
 

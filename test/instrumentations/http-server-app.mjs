@@ -138,6 +138,7 @@ const handlers = {
     response.end(String(request.socket.listenerCount("close")));
   },
   hostile(request, response) {
+    response.setHeader("location", "/");
     response.getHeader = (name) => {
       if (name === "location") throw new Error("hostile");
     };
