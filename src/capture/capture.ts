@@ -245,7 +245,7 @@ export class Capture {
 
   /** All of a text, of which `source` is what it was decoded from. */
   #redacted(text: string, source: Uint8Array | string, maxBytes: number): string {
-    // As many characters as bytes: ASCII, which the redactor need not take apart again.
+    // As many characters as bytes: one each, which the redactor need not take apart again.
     const bytes = typeof source !== "string" && source.length === text.length ? source : undefined;
     const clean = this.#redactor.redact(text, bytes);
     // ASCII stays ASCII, and is as many bytes as characters: to see that takes a tenth of counting.

@@ -89,13 +89,7 @@ function connector({ url: address, ca, cert, key }: Endpoint): (onread: OnRead) 
   const { hostname, port } = urlToHttpOptions(url);
   const isTls = url.protocol === "https:";
   const host = hostname ?? "localhost";
-  const target = {
-    host,
-    port: Number(port ?? (isTls ? 443 : 80)),
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: PROBE_AFTER_MILLIS,
-  };
+  const target = { host, port: Number(port ?? (isTls ? 443 : 80)) };
   const net = process.getBuiltinModule("node:net");
   if (!isTls) return (onread) => net.connect({ ...target, onread });
   const tls = process.getBuiltinModule("node:tls");
@@ -153,6 +147,8 @@ class Connection {
     };
     this.socket = connect({ buffer, callback });
     this.socket.unref();
+    this.socket.setNoDelay(true);
+    this.socket.setKeepAlive(true, PROBE_AFTER_MILLIS);
     this.socket.on("error", (error) => {
       if (this.request !== undefined) this.request.failure ??= unreachable(error);
     });
