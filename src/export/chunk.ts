@@ -6,7 +6,7 @@ const INITIAL_BYTES = 16 * 1024;
 
 /**
  * Bytes at the end that nothing is written to. An access to the last ones of a view V8's Maglev takes for one beyond it, and
- * from then on no such access is compiled any more, but called: 108 instructions each instead of 8 (Node 24, `benchmarks/`).
+ * from then on no such access is compiled any more, but each is a call of 108 instructions (Node 24, `benchmarks/`).
  */
 const SLACK_BYTES = 16;
 
