@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 import { bodyFormat } from "../../src/capture/body.ts";
 import type { Capture } from "../../src/capture/capture.ts";

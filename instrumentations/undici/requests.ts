@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import type { TextMapSetter } from "@opentelemetry/api";
 import type { Capture } from "../../src/capture/capture.ts";

@@ -1,4 +1,4 @@
-import { isUtf8 } from "node:buffer";
+import { Buffer, isUtf8 } from "node:buffer";
 import { BoundedMap } from "./bounded-map.ts";
 
 /** Semantic conventions for `http.request.body.content`: which content types are text. */
@@ -87,11 +87,8 @@ function isPrintable(bytes: Uint8Array, length: number): boolean {
   return true;
 }
 
-/** Kept, because the global is a getter. */
-const { isBuffer } = Buffer;
-
 function toBuffer(bytes: Uint8Array): FastBuffer {
-  return (isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)) as FastBuffer;
+  return (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)) as FastBuffer;
 }
 
 /** The largest end, not behind `length`, that does not lie inside a UTF-8 character. */

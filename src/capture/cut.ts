@@ -1,3 +1,5 @@
+// Here and wherever it is used for every span: the global is a getter, which V8 calls each time.
+import { Buffer } from "node:buffer";
 import { REDACTED } from "./span.ts";
 
 /** Marks the end of a value that was longer than its budget; counts as part of the budget (3 bytes). */
@@ -13,8 +15,6 @@ const MAX_PARTIAL_CHARS = 512;
 
 /** Up to here a loop is faster than asking Node. */
 const SHORT_CHARS = 32;
-/** Kept, because the global is a getter. */
-const { byteLength: countBytes } = Buffer;
 
 const encoder = new TextEncoder();
 let scratch = new Uint8Array(4096);
@@ -22,8 +22,8 @@ let scratch = new Uint8Array(4096);
 /** The bytes of a text in UTF-8. */
 export function byteLength(text: string): number {
   const { length } = text;
-  if (length > SHORT_CHARS) return countBytes(text);
-  for (let index = 0; index < length; index++) if (text.charCodeAt(index) > 127) return countBytes(text);
+  if (length > SHORT_CHARS) return Buffer.byteLength(text);
+  for (let index = 0; index < length; index++) if (text.charCodeAt(index) > 127) return Buffer.byteLength(text);
   return length;
 }
 
