@@ -15,7 +15,7 @@ import { measureRate } from "./rate.ts";
 import { toReport } from "./report.ts";
 import type { Run } from "./report.ts";
 import { writeResults } from "./results-file.ts";
-import { startServices } from "./services.ts";
+import { runWithServices } from "./services.ts";
 import { measureStartup } from "./startup.ts";
 import { allTables } from "./tables.ts";
 import { variants } from "./variants.ts";
@@ -39,8 +39,7 @@ for (const name of options.variants) {
   }
 }
 
-const services = await startServices();
-try {
+await runWithServices(async (services) => {
   const bench: Bench = { node, cores, services, installations, flushMillis: plan.flushMillis };
   const run: Run = {
     node: execFileSync(node, ["--version"], { encoding: "utf8" }).trim().slice(1),
@@ -83,12 +82,4 @@ try {
     writeResults(run, report);
     format(join(import.meta.dirname, "RESULTS.md"), join(import.meta.dirname, "results"));
   }
-} catch (error) {
-  // The stack would be that of transpiled code, and say nothing that the message does not.
-  console.error(`\n${(error as Error).message}`);
-  process.exitCode = 1;
-} finally {
-  await services.stop();
-}
-// What the services left open must not hold the process.
-process.exit();
+});

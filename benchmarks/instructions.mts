@@ -8,7 +8,7 @@ import { repositoryRoot } from "../test/support/built.ts";
 import { type Costs, EVENTS, readCosts } from "./callgrind.ts";
 import { startContestant } from "./contestant.ts";
 import { preparePair } from "./pair.ts";
-import { startServices } from "./services.ts";
+import { runWithServices, type Services } from "./services.ts";
 import { formatTable } from "./tables.ts";
 
 /** The caches of a core: 32 KB for instructions and for data, and 1 MB for both. */
@@ -23,22 +23,15 @@ requireValgrind();
 const folder = join(repositoryRoot, "node_modules/.cache/tracekit-bench/instructions");
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
-const services = await startServices();
-try {
+await runWithServices(async (services) => {
   // Side by side: who has to wait for a processor executes no more for it.
-  const [against, of] = await Promise.all(names.map(measure));
+  const [against, of] = await Promise.all(names.map((name) => measure(services, name)));
   console.log(`a request of ${workloadName}, without the kernel; misses of caches of 32 KB, 32 KB and 1 MB\n`);
   console.log(`${toTotals(against!, of!)}\n\n${toFunctions(against!, of!)}`);
-} catch (error) {
-  console.error((error as Error).message);
-  process.exitCode = 1;
-} finally {
-  await services.stop();
-}
-process.exit();
+});
 
 /** By function, what a request costs. */
-async function measure(name: string): Promise<Costs> {
+async function measure(services: Services, name: string): Promise<Costs> {
   const base = join(folder, name);
   const bench = { node: writeNode(base), cores: undefined, services, installations, flushMillis: 600_000 };
   const contestant = await startContestant(bench, workloadName, workload, name);

@@ -8,7 +8,7 @@ import { startContestant } from "./contestant.ts";
 import type { Contestant } from "./contestant.ts";
 import { reserveCore } from "./machine.ts";
 import { preparePair } from "./pair.ts";
-import { startServices } from "./services.ts";
+import { runWithServices } from "./services.ts";
 import { formatTable } from "./tables.ts";
 
 const { names, workloadName, workload, node, installations, slices, rows } = await preparePair(
@@ -17,8 +17,7 @@ const { names, workloadName, workload, node, installations, slices, rows } = awa
   { workload: "mixed", slices: 24 },
 );
 const cores = reserveCore();
-const services = await startServices();
-try {
+await runWithServices(async (services) => {
   const bench = { node, cores, services, installations, flushMillis: 1000 };
   const contestants = await Promise.all(names.map((name) => startContestant(bench, workloadName, workload, name)));
   await takeTurns(contestants, slices / 2);
@@ -39,13 +38,7 @@ try {
     writeFileSync(file, JSON.stringify(profiles[index]));
     console.log(`for a browser's developer tools: ${file}`);
   }
-} catch (error) {
-  console.error((error as Error).message);
-  process.exitCode = 1;
-} finally {
-  await services.stop();
-}
-process.exit();
+});
 
 async function takeTurns(contestants: Contestant[], count: number): Promise<void> {
   for (let slice = 0; slice < count; slice++) {

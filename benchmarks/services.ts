@@ -15,6 +15,24 @@ export interface Services {
   stop(): Promise<void>;
 }
 
+/** Runs a benchmark beside the services, and ends the process: with 1 and a message when it fails, or a service is missing. */
+export async function runWithServices(run: (services: Services) => Promise<void>): Promise<never> {
+  try {
+    const services = await startServices();
+    try {
+      await run(services);
+    } finally {
+      await services.stop();
+    }
+  } catch (error) {
+    // The stack would be that of transpiled code, and say nothing that the message does not.
+    console.error(`\n${(error as Error).message}`);
+    process.exitCode = 1;
+  }
+  // What the services left open must not hold the process.
+  process.exit();
+}
+
 /** Starts PostgreSQL, Redis, the HTTP upstream, the load generator and the sink, and fills the stores. Rejects, naming
  *  what is missing. */
 export async function startServices(): Promise<Services> {

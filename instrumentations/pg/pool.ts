@@ -40,20 +40,9 @@ export function poolWrappers(kit: Kit): Record<"connect" | "query" | "newClient"
         connection.poolQuery = poolQuery;
         connection.poolCaller = caller;
       };
-      if (!isIdle || poolQuery === undefined || !callback) {
-        return observed(kit, original, this, callback, caller, onSettled);
-      }
-      // Called in this very turn, and so where it was made: no context has to be entered.
-      return Reflect.apply(original, this, [
-        function (this: unknown, error: unknown, client: unknown, release: unknown): unknown {
-          try {
-            onSettled(Boolean(error), error || client);
-          } catch (ours) {
-            owner.disable("pg connect", ours);
-          }
-          return callback.call(this, error, client, release);
-        },
-      ]);
+      // With an idle client it is called in this turn, where it was made; and `query()` is told whose query it is.
+      const isInPlace = isIdle && poolQuery !== undefined;
+      return observed(kit, original, this, callback, isInPlace ? undefined : caller, onSettled);
     };
 
   // pg-pool calls back from the socket's context when a connection breaks in mid-query.

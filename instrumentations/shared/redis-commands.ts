@@ -1,5 +1,5 @@
+import { Buffer } from "node:buffer";
 import type { CacheKey, Capture } from "../../src/capture/capture.ts";
-import { byteLength } from "../../src/capture/cut.ts";
 import type { OperationSpan } from "../../src/instrumentation/operation.ts";
 import {
   CACHE_HIT,
@@ -499,7 +499,7 @@ function mapSize(reply: unknown): number {
 }
 
 function sizeOf(value: unknown): number {
-  if (typeof value === "string") return byteLength(value);
+  if (typeof value === "string") return Buffer.byteLength(value);
   return value instanceof Uint8Array ? value.byteLength : 0;
 }
 

@@ -1,5 +1,6 @@
+import { Buffer } from "node:buffer";
 import type { Capture } from "../../src/capture/capture.ts";
-import { byteLength, cutToBytes } from "../../src/capture/cut.ts";
+import { cutToBytes } from "../../src/capture/cut.ts";
 import { REDACTED } from "../../src/capture/span.ts";
 import type { SqlStatement } from "../../src/capture/sql.ts";
 import type { OperationSpan } from "../../src/instrumentation/operation.ts";
@@ -52,7 +53,7 @@ export function recordParameters(
     const value = isHidden ? REDACTED : capture.namelessValue(parameters[index]);
     const shown = cutToBytes(value, budget, false);
     span.attribute(parameterKeys[index] as string, shown);
-    budget -= byteLength(shown);
+    budget -= Buffer.byteLength(shown);
   }
   if (index < parameters.length) span.attribute(TRACEKIT_DB_OMITTED_PARAMETERS, parameters.length - index);
 }

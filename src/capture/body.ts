@@ -64,7 +64,7 @@ interface FastBuffer extends Buffer {
   utf8Slice(start: number, end: number): string;
 }
 
-/** Below this, a loop is faster than asking about all characters at once. */
+/** Up to here a loop takes less than asking an expression. */
 const SHORT_BYTES = 32;
 
 /** `bytes` as UTF-8 text, or undefined when they are something else (compressed, protobuf, an image). */

@@ -248,7 +248,7 @@ export class Capture {
     // As many characters as bytes: one each, which the redactor need not take apart again.
     const bytes = typeof source !== "string" && source.length === text.length ? source : undefined;
     const clean = this.#redactor.redact(text, bytes);
-    // ASCII stays ASCII, and is as many bytes as characters: to see that takes a tenth of counting.
+    // ASCII stays ASCII, and is as many bytes as characters. To see that takes Node 24 an eighth of counting them.
     const isCounted = bytes !== undefined && clean.length > maxBytes / 3 && clean.length <= maxBytes && isAscii(bytes);
     return isCounted ? clean : cutToBytes(clean, maxBytes, false);
   }

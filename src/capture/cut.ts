@@ -13,19 +13,8 @@ const CUT_MARK_BYTES = 3;
 export const LOOK_AHEAD_CHARS = 1024;
 const MAX_PARTIAL_CHARS = 512;
 
-/** Up to here a loop is faster than asking Node. */
-const SHORT_CHARS = 32;
-
 const encoder = new TextEncoder();
 let scratch = new Uint8Array(4096);
-
-/** The bytes of a text in UTF-8. */
-export function byteLength(text: string): number {
-  const { length } = text;
-  if (length > SHORT_CHARS) return Buffer.byteLength(text);
-  for (let index = 0; index < length; index++) if (text.charCodeAt(index) > 127) return Buffer.byteLength(text);
-  return length;
-}
 
 /**
  * `text` in at most `maxBytes` bytes of UTF-8, on a character boundary, with {@link CUT_MARK} at the end when
@@ -35,7 +24,7 @@ export function cutToBytes(text: string, maxBytes: number, isCut: boolean): stri
   // A UTF-16 unit is at most three bytes of UTF-8, so most values need no counting.
   const room = isCut ? maxBytes - CUT_MARK_BYTES : maxBytes;
   const { length } = text;
-  if (length * 3 <= room || (length <= room && byteLength(text) <= room)) {
+  if (length * 3 <= room || (length <= room && Buffer.byteLength(text) <= room)) {
     return isCut ? text + CUT_MARK : text;
   }
   if (maxBytes < CUT_MARK_BYTES) return "";

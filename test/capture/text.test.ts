@@ -266,6 +266,12 @@ describe("hostile text", () => {
   });
 });
 
+test("nothing is too short to be looked at that could hold a secret", () => {
+  expect(capture.text("pw=x")).toBe("pw=REDACTED");
+  expect(new Capture({ ...config, redactNames: ["q"] }).text("q=1")).toBe("q=REDACTED");
+  expect(new Capture({ ...config, redactPatterns: [/7/] }).text("7")).toBe("REDACTED");
+});
+
 describe("the user's own rules", () => {
   const own = new Capture({ ...config, redactNames: ["acmeId"], redactPatterns: [/EMP-\d+/, /x*/g] });
   test("names are found in text", () => {
