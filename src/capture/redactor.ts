@@ -75,7 +75,7 @@ export class Redactor {
     return this.#patterns.length > 0 || this.#scan(text, false) !== undefined;
   }
 
-  /** The text with its secrets replaced; the same string when there are none. `source`: the bytes of a text that is ASCII. */
+  /** The text with its secrets replaced; the same string when there are none. `source`: the bytes of a text with one a character. */
   redact(text: string, source?: Uint8Array): string {
     if (text.length < this.#shortest) return text;
     let clean = this.#scan(text, true, source) ?? text;
