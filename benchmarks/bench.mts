@@ -19,6 +19,7 @@ import { runWithServices } from "./services.ts";
 import { measureStartup } from "./startup.ts";
 import { allTables } from "./tables.ts";
 import { variants } from "./variants.ts";
+import { workloads } from "./workloads.ts";
 
 const args = process.argv.slice(2);
 const options = parseOptions(args);
@@ -37,6 +38,12 @@ for (const name of options.variants) {
   if (installation !== undefined && !installations.has(installation)) {
     installations.set(installation, await install(installation));
   }
+}
+
+/** What workloads weigh when they share the time: their slices, warm-up and all, and what it takes to start their servers, in slices. */
+function weigh(names: readonly string[]): number {
+  const ofOne = (name: string): number => 16 + plan.slices.max + workloads[name]!.warmUp / workloads[name]!.slice;
+  return names.reduce((weight, name) => weight + ofOne(name), 0);
 }
 
 await runWithServices(async (services) => {
@@ -60,7 +67,10 @@ await runWithServices(async (services) => {
   for (const [index, workload] of options.workloads.entries()) {
     progress(workload);
     const left = plan.totalSeconds - (performance.now() - startedAt) / 1000;
-    const seconds = Math.min(plan.slices.seconds, left / (options.workloads.length - index) - 1);
+    const share = left * (weigh([workload]) / weigh(options.workloads.slice(index)));
+    // Exporting what is left takes about a second, the pressure of four variants with what each leaves six times its load.
+    const after = 1 + (plan.pressure.workloads.includes(workload) ? plan.pressure.seconds * 12 : 0);
+    const seconds = Math.min(plan.slices.seconds, share - after);
     const slices = { ...plan.slices, seconds };
     run.workloads[workload] = await measureWorkload(bench, workload, options.variants, { ...plan, slices });
   }

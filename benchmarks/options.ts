@@ -42,12 +42,12 @@ export const plans: Readonly<Record<"full" | "quick", RunPlan>> = {
   },
   quick: {
     rounds: 1,
-    slices: { min: 4, max: 8, seconds: 20, warmUp: false },
+    slices: { min: 4, max: 8, seconds: Infinity, warmUp: true },
     maxSliceMillis: 120,
     pressure: { workloads: ["mixed"], seconds: 0.5 },
     flushMillis: 200,
     starts: 2,
-    totalSeconds: 150,
+    totalSeconds: 160,
     rate: { times: 1, requests: 100 },
   },
 };
@@ -56,8 +56,8 @@ export const help: string = `npm run bench [-- options]
 
 Measures what tracers cost: CPU time of the whole server process per request, all threads, exporting included.
 
-  --quick              fewer and shorter slices; all variants and workloads in less than three minutes. V8 still compiles
-                       then, so that everything costs more than in a full run, and a tracer most of all
+  --quick              fewer and shorter slices; all variants and workloads in less than three minutes. On a slow machine V8
+                       still compiles then, so that everything costs more than in a full run, and a tracer most of all
   --node <version>     ${nodeVersions.join(", ")}, or only the first number; default: the Node that runs this
   --rounds <number>    fresh processes this often; default: ${plans.full.rounds}, ${plans.quick.rounds} with --quick
   --workload <name>    ${Object.keys(workloads).join(", ")}; may be repeated
