@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import type { EventEmitter } from "node:events";
 import type { Kit, Wrapper } from "../../src/instrumentation/kit.ts";
 import type { Operation } from "../../src/instrumentation/operation.ts";
@@ -158,8 +159,9 @@ function begin(shared: Shared, redis: Redis, command: Command, stream: unknown):
     if (call === undefined) {
       if (isPipelined) return undefined;
       const description = redisCommand(command.name);
+      const { role } = description;
       if (kit.owner.enabled) start(shared, redis, command, description);
-      return isStreamRole(description.role) || description.role === "entries" ? undefined : description.role;
+      return role === undefined || isStreamRole(role) || role === "entries" ? undefined : role;
     }
     if (call !== null) nameServer(call, redis);
     if (isPipelined) return undefined;
@@ -178,8 +180,15 @@ function start(shared: Shared, redis: Redis, command: Command, description: Redi
   if (unknownScripts.length > 0 && continueScript(unknownScripts, command)) return;
   command[kCall] = null;
   let call: OperationCall | undefined;
-  if (role === undefined) call = beginOperation(bound, redis, command.args, description);
-  else if (role === "publish") call = pubSub.beginPublish(redis, command);
+  if (role === undefined) {
+    call = beginOperation(bound, redis, command.args, description);
+    if (call === undefined) return;
+    command[kCall] = call;
+    if (description.isStoredProcedure) settleScript(shared, call, command);
+    else settle(call, command);
+    return;
+  }
+  if (role === "publish") call = pubSub.beginPublish(redis, command);
   else if (isStreamRole(role)) {
     const begun = streams.begin(redis, role, command.args);
     call = begun.call;
@@ -189,7 +198,6 @@ function start(shared: Shared, redis: Redis, command: Command, description: Redi
   if (call === undefined) return;
   command[kCall] = call;
   if (role === "receive") settleReceive(call, command);
-  else if (description.isStoredProcedure) settleScript(shared, call, command);
   else settle(call, command);
 }
 
@@ -197,8 +205,10 @@ function start(shared: Shared, redis: Redis, command: Command, description: Redi
 function settle(call: OperationCall, command: Command): void {
   const { resolve, reject } = command;
   command.resolve = (reply) => {
-    const answer = resolve.call(command, reply);
-    call.succeed(reply);
+    // The text that ioredis would make of the bytes. It takes this for a reply that came as text, and need not do it again.
+    const text = command.replyEncoding === "utf8" && reply instanceof Buffer ? reply.toString() : undefined;
+    const answer = resolve.call(command, text ?? reply);
+    call.succeed(reply, text);
     return answer;
   };
   command.reject = (error) => {
@@ -336,8 +346,8 @@ const commandOperation: Operation<unknown, RedisCommand> = {
     const procedure = command.isStoredProcedure ? scriptName(self, args[0]) : undefined;
     call.state = describeCall(span, command, args, capture, procedure);
   },
-  finish(span, reply, call, capture) {
-    describeReply(span, call.state, call.args, reply, capture);
+  finish(span, reply, call, capture, text) {
+    describeReply(span, call.state, call.args, reply, capture, text);
   },
   fail: (span, error, call) => recordRedisFailure(span, error, call.state),
 };

@@ -44,6 +44,8 @@ export interface Command {
   args: RedisText[];
   resolve(reply: unknown): unknown;
   reject(error: unknown): unknown;
+  /** What replies are to be decoded to; none for methods like `getBuffer`. */
+  readonly replyEncoding?: string | null;
   /** Its place in a pipeline; undefined outside. */
   readonly pipelineIndex?: number;
   [kCall]?: OperationCall | null;

@@ -38,7 +38,7 @@ export class CacheCounts {
   private readonly missesKey: string;
   private span: ApiSpan | undefined = undefined;
   /** The span's own attributes, `[key, value, …]`; undefined for a span that is not ours, or records nothing. */
-  private entries: Array<string | AttributeValue> | undefined = undefined;
+  private entries: Array<string | AttributeValue | undefined> | undefined = undefined;
   private hitsAt = -1;
   private missesAt = -1;
   /** The span has as many attributes as it may have. */

@@ -305,20 +305,21 @@ function describeArguments(
   return described;
 }
 
-/** What a reply adds: hit or miss, and the value that was read. Strings may still be bytes. */
+/** What a reply adds: hit or miss, and the value that was read. Strings may still be bytes; `text`: those, decoded, if they are. */
 export function describeReply(
   span: OperationSpan,
   command: RedisCommand,
   args: readonly RedisText[],
   reply: unknown,
   capture: Capture,
+  text?: string,
 ): void {
   const { cache } = command;
   if (cache === undefined || cache.hit === "none" || isQueued(reply)) return;
   const wanted = itemsWanted(command, args, reply);
   if (wanted === 0) return;
   addHits(span, itemsFound(command, reply), wanted);
-  if (cache.operation === "get") describeRead(span, command, args, reply, capture);
+  if (cache.operation === "get") describeRead(span, command, args, reply, capture, text);
 }
 
 const HIT = new AttributeBlock({ [CACHE_HIT]: true });
@@ -533,11 +534,11 @@ function describeRead(
   args: readonly RedisText[],
   reply: unknown,
   capture: Capture,
+  text: string | undefined,
 ): void {
   if (typeof reply === "string" || reply instanceof Uint8Array) {
     span.attribute(CACHE_ITEM_SIZE, sizeOf(reply));
-    if (!capture.cacheValues) return;
-    addValue(span, command, reply, capture);
+    if (capture.cacheValues) addValue(span, command, reply, capture, text);
     return;
   }
   if (typeof reply !== "object" || reply === null) return;
@@ -565,8 +566,15 @@ function pairsOf(reply: object, names: readonly RedisText[] | undefined): readon
   return (reply instanceof Map ? [...reply] : Object.entries(reply)).flat(1);
 }
 
-function addValue(span: OperationSpan, command: RedisCommand, value: RedisText, capture: Capture): void {
-  span.attribute(TRACEKIT_CACHE_VALUE, command.hidesValues ? "REDACTED" : capture.payload(value, MAX_VALUE_BYTES));
+function addValue(
+  span: OperationSpan,
+  command: RedisCommand,
+  value: RedisText,
+  capture: Capture,
+  text?: string,
+): void {
+  const shownValue = command.hidesValues ? "REDACTED" : capture.payload(value, MAX_VALUE_BYTES, text);
+  span.attribute(TRACEKIT_CACHE_VALUE, shownValue);
 }
 
 /** Whether the value of a command's one key (or of its one field) may be a secret. `key`: the first, redacted. */

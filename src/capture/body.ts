@@ -67,11 +67,14 @@ interface FastBuffer extends Buffer {
 /** Up to here a loop takes less than asking an expression. */
 const SHORT_BYTES = 32;
 
-/** `bytes` as UTF-8 text, or undefined when they are something else (compressed, protobuf, an image). */
-export function decodeUnknown(bytes: Uint8Array, maxBytes: number): string | undefined {
+/**
+ * `bytes` as UTF-8 text, or undefined when they are something else (compressed, protobuf, an image). `decoded`: all of them, if
+ * somebody has decoded them.
+ */
+export function decodeUnknown(bytes: Uint8Array, maxBytes: number, decoded?: string): string | undefined {
   const whole = bytes.length > maxBytes ? endOfCharacter(bytes, maxBytes) : bytes.length;
   const buffer = toBuffer(bytes);
-  const text = buffer.utf8Slice(0, whole);
+  const text = decoded !== undefined && whole === bytes.length ? decoded : buffer.utf8Slice(0, whole);
   if (whole <= SHORT_BYTES && isPrintable(bytes, whole)) return text;
   // What is no UTF-8 has become U+FFFD; a text that has one of its own is rare enough to be looked at twice.
   if (text.includes("\ufffd") && !isUtf8(buffer.subarray(0, whole))) return undefined;

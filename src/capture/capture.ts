@@ -40,12 +40,26 @@ const MAX_REMEMBERED_KEY_CHARS = 128;
 const MAX_STATEMENT_CHARS = 65_536;
 const MAX_CACHED_STATEMENT_CHARS = 4_194_304;
 
+const KEY_SLOTS = 512;
+const NO_KEY: CacheKey = { key: undefined, text: "", note: undefined };
+
+/** Of a key's length, its last characters and some others: ids stand at the end, or in the middle. */
+function slotOf(key: string): number {
+  const { length } = key;
+  let hash = length;
+  for (let index = Math.max(0, length - 4); index < length; index++) hash = hash * 31 + key.charCodeAt(index);
+  if (length > 8) hash += key.charCodeAt(length >> 1) * 131 + key.charCodeAt(length >> 2) * 37;
+  return hash & (KEY_SLOTS - 1);
+}
+
 const MAX_ATTRIBUTES = 512;
 /** A longer string may be a slice, which keeps what it was cut from in memory (V8, from 13 characters). */
 const MAX_LAST_VALUE_CHARS = 12;
 
 /** A key that caches are asked for. */
 export interface CacheKey {
+  /** As it was asked for; undefined when it is too long to be remembered. */
+  readonly key: string | undefined;
   /** The key, redacted. */
   readonly text: string;
   /** What whoever asks wants to find again with the same key; forgotten with it. */
@@ -70,6 +84,8 @@ export class Capture {
   readonly #names: SensitiveNames;
   readonly #redactor: Redactor;
   readonly #keys = new BoundedMap<CacheKey>(MAX_REMEMBERED_KEYS);
+  /** Of those the last one of each slot: a map would have to hash the key, which is a new string each time. */
+  readonly #keySlots: CacheKey[] = Array.from({ length: KEY_SLOTS }, () => NO_KEY);
   /** By attribute name, its last short value: many attributes never have another. */
   readonly #attributes = new Map<string, { readonly isSensitive: boolean; value: string; clean: string }>();
   readonly #statements = new Map<SqlDialect, BoundedMap<SqlStatement>>();
@@ -174,12 +190,12 @@ export class Capture {
   }
 
   /** A message payload or cache value of unknown type: text like a body, anything else as `<Buffer 12 bytes>`.
-   *  `maxBytes` is a smaller budget for values that come by the dozen. */
-  payload(bytes: Uint8Array | string, maxBytes: number = this.maxBytes): string {
+   *  `maxBytes` is a smaller budget for values that come by the dozen. `decoded`: the bytes, if somebody had them as UTF-8. */
+  payload(bytes: Uint8Array | string, maxBytes: number = this.maxBytes, decoded?: string): string {
     const budget = Math.min(maxBytes, this.maxBytes);
     if (typeof bytes === "string") return this.#bounded(bytes, false, budget);
     const length = budget + LOOK_AHEAD_CHARS;
-    const text = decodeUnknown(bytes, length);
+    const text = decodeUnknown(bytes, length, decoded);
     if (text === undefined) return `<Buffer ${bytes.length} bytes>`;
     return bytes.length > length ? this.#bounded(text, true, budget) : this.#redacted(text, bytes, budget);
   }
@@ -191,7 +207,12 @@ export class Capture {
 
   /** The same. Remembered, unless it is long: caches are asked for the same keys again and again. */
   cacheKey(key: string): CacheKey {
-    return this.#keys.get(key) ?? this.#redactKey(key);
+    const slot = slotOf(key);
+    const last = this.#keySlots[slot] as CacheKey;
+    if (last.key === key) return last;
+    const found = this.#keys.get(key) ?? this.#redactKey(key);
+    if (found.key !== undefined) this.#keySlots[slot] = found;
+    return found;
   }
 
   /** The message or stack of an error: `Key (password)=(REDACTED) already exists`. */
@@ -224,10 +245,10 @@ export class Capture {
   #redactKey(key: string): CacheKey {
     const [head, isCut] = this.#head(key);
     const text = cutToBytes(redactKey(head, this.#names, this.#redactor), this.maxBytes, isCut);
-    if (key.length > MAX_REMEMBERED_KEY_CHARS) return { text, note: undefined };
+    if (key.length > MAX_REMEMBERED_KEY_CHARS) return { key: undefined, text, note: undefined };
     // A key may be a slice of a request's body: a copy keeps the memory from holding on to that.
     const copy = Buffer.from(key, "utf16le").toString("utf16le");
-    const remembered: CacheKey = { text: text === key ? copy : text, note: undefined };
+    const remembered: CacheKey = { key: copy, text: text === key ? copy : text, note: undefined };
     this.#keys.set(copy, remembered);
     return remembered;
   }

@@ -95,8 +95,10 @@ export class Redactor {
       this.#pairs = toPairs(this.#bytes);
     }
     const bytes = this.#bytes;
-    if (source !== undefined) bytes.set(source);
-    else if (length <= SHORT_CHARS) for (let i = 0; i < length; i++) bytes[i] = text.charCodeAt(i);
+    if (length <= SHORT_CHARS) {
+      if (source === undefined) for (let i = 0; i < length; i++) bytes[i] = text.charCodeAt(i);
+      else for (let i = 0; i < length; i++) bytes[i] = source[i]!;
+    } else if (source !== undefined) bytes.set(source);
     else (bytes as FastBuffer).latin1Write(text, 0, length);
 
     if (this.#isNextOfUsed) this.#nextOf.fill(0);

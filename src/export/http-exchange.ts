@@ -1,4 +1,4 @@
-import type { Socket, TcpSocketConnectOpts } from "node:net";
+import type { Socket, SocketConstructorOpts, TcpSocketConnectOpts } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { urlToHttpOptions } from "node:url";
 import { type Answer, parseRetryAfter, toAccepted, toStatusMessage, unreachable } from "./answer.ts";
@@ -91,7 +91,15 @@ function connector({ url: address, ca, cert, key }: Endpoint): (onread: OnRead) 
   const host = hostname ?? "localhost";
   const target = { host, port: Number(port ?? (isTls ? 443 : 80)) };
   const net = process.getBuiltinModule("node:net");
-  if (!isTls) return (onread) => net.connect({ ...target, onread });
+  if (!isTls) {
+    return (onread) => {
+      const options: SocketConstructorOpts & { onread: OnRead } = { onread };
+      const socket = new net.Socket(options);
+      socket.setTimeout(0);
+      socket.setKeepAlive(true, PROBE_AFTER_MILLIS);
+      return socket.connect(target);
+    };
+  }
   const tls = process.getBuiltinModule("node:tls");
   // An address is no server name (RFC 6066 §3).
   const named = net.isIP(host) === 0 ? { servername: host } : {};

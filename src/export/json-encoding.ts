@@ -43,7 +43,7 @@ function scopeHead({ name, version, schemaUrl }: InstrumentationScope): string {
 function toSpan(span: Span): string {
   const { traceState, block0, block1, block2, eventList, linkList } = span;
   let attributes = block0 === undefined ? "" : blockOf(block0) + blockOf(block1) + blockOf(block2);
-  if (span.entries !== undefined && span.entries.length > 0) attributes += `${keyValues(span.entries)},`;
+  if (span.entriesLength > 0) attributes += `${keyValues(span.entries ?? [], span.entriesLength)},`;
   let text = `{"traceId":"${wordToHex(span.traceWord0)}${wordToHex(span.traceWord1)}${wordToHex(span.traceWord2)}${wordToHex(span.traceWord3)}","spanId":"${wordToHex(span.spanWord0)}${wordToHex(span.spanWord1)}"`;
   if ((span.parentWord0 | span.parentWord1) !== 0) {
     text += `,"parentSpanId":"${wordToHex(span.parentWord0)}${wordToHex(span.parentWord1)}"`;
@@ -98,9 +98,9 @@ function blockOf(block: AttributeBlock | undefined): string {
 
 const blockTexts = new WeakMap<AttributeBlock, string>();
 
-function keyValues(entries: ReadonlyArray<unknown>): string {
+function keyValues(entries: ReadonlyArray<unknown>, length: number = entries.length): string {
   let text = "";
-  for (let index = 0; index < entries.length; index += 2) {
+  for (let index = 0; index < length; index += 2) {
     text += `${index === 0 ? "" : ","}{"key":${quote(entries[index] as string)},"value":${toAnyValue(entries[index + 1])}}`;
   }
   return text;

@@ -55,7 +55,7 @@ let lastTraceStateText = "";
 const SPAN_ATTRIBUTE = 0x4a;
 
 /** Below this many characters a loop in JavaScript is faster than calling the runtime's UTF-8 writer. */
-const SHORT_STRING = 9;
+const SHORT_STRING = 20;
 
 function appendSpan(chunk: Chunk, span: Span): void {
   const start = chunk.length;
@@ -92,13 +92,13 @@ function appendSpan(chunk: Chunk, span: Span): void {
   view.setInt32(at + 22, toFlags(span.flags, span.parentIsRemote), true);
   at = writeString(chunk, at + 26, 0x2a, span.name);
 
-  const { block0, block1, block2, entries, eventList, linkList } = span;
+  const { block0, block1, block2, entries, entriesLength, eventList, linkList } = span;
   if (block0 !== undefined) {
     at = writeBlock(chunk, at, block0);
     if (block1 !== undefined) at = writeBlock(chunk, at, block1);
     if (block2 !== undefined) at = writeBlock(chunk, at, block2);
   }
-  if (entries !== undefined) at = writeAttributes(chunk, at, SPAN_ATTRIBUTE, entries);
+  if (entries !== undefined) at = writeAttributes(chunk, at, SPAN_ATTRIBUTE, entries, entriesLength);
   if (span.traceState !== undefined) at = writeString(chunk, at, 0x1a, serialize(span.traceState));
   if (span.droppedAttributesCount !== 0) at = writeCount(chunk, at, 0x50, span.droppedAttributesCount);
   if (eventList !== undefined) for (const event of eventList) at = writeEvent(chunk, at, event);
@@ -146,7 +146,7 @@ function writeEvent(chunk: Chunk, start: number, event: SpanEvent): number {
   chunk.bytes[at] = 0x09; // time_unix_nano
   writeUnixNano(event.time, chunk.view, at + 1);
   at = writeString(chunk, at + 9, 0x12, event.name);
-  at = writeAttributes(chunk, at, 0x1a, event.entries);
+  at = writeAttributes(chunk, at, 0x1a, event.entries, event.entries.length);
   if (event.droppedAttributesCount !== 0) at = writeCount(chunk, at, 0x20, event.droppedAttributesCount);
   return closeMessage(chunk, start + 1, at);
 }
@@ -167,7 +167,7 @@ function writeLink(chunk: Chunk, start: number, link: SpanLink): number {
   view.setInt32(at + 29, toFlags(context.traceFlags, context.isRemote === true), true);
   at += 33;
   if (context.traceState !== undefined) at = writeString(chunk, at, 0x1a, serialize(context.traceState));
-  at = writeAttributes(chunk, at, 0x22, link.entries);
+  at = writeAttributes(chunk, at, 0x22, link.entries, link.entries.length);
   if (link.droppedAttributesCount !== 0) at = writeCount(chunk, at, 0x28, link.droppedAttributesCount);
   return closeMessage(chunk, start + 1, at);
 }
@@ -193,10 +193,11 @@ function writeAttributes(
   chunk: Chunk,
   start: number,
   tag: number,
-  entries: ReadonlyArray<string | AttributeValue>,
+  entries: ReadonlyArray<string | AttributeValue | undefined>,
+  length: number,
 ): number {
   let at = start;
-  for (let index = 0; index < entries.length; index += 2) {
+  for (let index = 0; index < length; index += 2) {
     at = writeAttribute(chunk, at, tag, entries[index] as string, entries[index + 1] as AttributeValue);
   }
   return at;

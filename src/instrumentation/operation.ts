@@ -44,8 +44,8 @@ export interface Operation<Result = any, State = any> {
   start(span: OperationSpan, call: OperationCall<State>, capture: Capture): void;
   /** Sends `call.context` along with the call. Runs for unrecorded calls too: their decision travels. */
   inject?(call: OperationCall<State>): void;
-  /** What the result adds. */
-  finish?(span: OperationSpan, result: Result, call: OperationCall<State>, capture: Capture): void;
+  /** What the result adds. `text`: what the application gets for a result that is bytes, where that is known. */
+  finish?(span: OperationSpan, result: Result, call: OperationCall<State>, capture: Capture, text?: string): void;
   /** What a failure adds. Default: `error.type` from the error's code or class, its message, and the exception event. */
   fail?(span: OperationSpan, error: unknown, call: OperationCall<State>, capture: Capture): void;
   /** How the call's end is seen; see `settlement.ts`. Undefined when the instrumentation settles the call itself. */

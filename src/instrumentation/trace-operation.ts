@@ -33,13 +33,13 @@ export class OperationCall<State = any> {
   /** On the clock of `trace/clock.ts`. */
   readonly startMillis: number;
   /** False for a request the sampler declined: its hooks do not run, its context still travels. */
-  recording = false;
+  recording: boolean;
   /** For the description: what it learns at the start and needs at the end. */
   state: State;
   /** For the description: when the call was over (clock as above), if that was before it settles. */
-  endMillis: number | undefined = undefined;
-  private settled = false;
-  private holds = 0;
+  endMillis: number | undefined;
+  private settled: boolean;
+  private holds: number;
   private readonly bound: BoundOperation<any, State>;
 
   constructor(
@@ -57,18 +57,22 @@ export class OperationCall<State = any> {
     this.context = caller;
     this.span = undefined as unknown as OperationSpan;
     this.startMillis = startMillis;
+    this.recording = false;
     this.state = state;
+    this.endMillis = undefined;
+    this.settled = false;
+    this.holds = 0;
   }
 
-  /** The call is over, and well. Only the first of `succeed` and `fail` counts. */
-  succeed(result?: unknown): void {
+  /** The call is over, and well. Only the first of `succeed` and `fail` counts. `text`: for `finish`, see there. */
+  succeed(result?: unknown, text?: string): void {
     if (this.settled) return;
     this.settled = true;
     const { bound } = this;
     const { operation, owner } = bound;
     if (this.recording && operation.finish !== undefined && owner.enabled) {
       try {
-        operation.finish(this.span, result, this, bound.capture);
+        operation.finish(this.span, result, this, bound.capture, text);
       } catch (error) {
         owner.disable(`${operation.title}, finish`, error);
       }

@@ -81,10 +81,13 @@ export function copyAttributes(
   return { entries, dropped };
 }
 
-/** The object form of a flat `[key, value, …]` list. */
-export function toAttributes(entries: ReadonlyArray<string | AttributeValue>): Attributes {
+/** The object form of a flat `[key, value, …]` list, or of its first `length` items. */
+export function toAttributes(
+  entries: ReadonlyArray<string | AttributeValue | undefined>,
+  length: number = entries.length,
+): Attributes {
   const attributes: Attributes = {};
-  for (let index = 0; index < entries.length; index += 2) {
+  for (let index = 0; index < length; index += 2) {
     attributes[entries[index] as string] = entries[index + 1] as AttributeValue;
   }
   return attributes;

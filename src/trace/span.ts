@@ -57,6 +57,12 @@ export const STATUS_OK = 1;
 export const STATUS_ERROR = 2;
 
 const NO_ENTRIES: ReadonlyArray<string | AttributeValue> = [];
+
+/** A list of attributes with its first: most spans have no more than six of their own, and a list that grows is made twice. */
+function withRoom(key: string, value: AttributeValue): Array<string | AttributeValue | undefined> {
+  const none = undefined;
+  return [key, value, none, none, none, none, none, none, none, none, none, none];
+}
 const hasOwn = Object.prototype.hasOwnProperty;
 
 /** The API's form of an identity, with hex ids. */
@@ -191,8 +197,9 @@ export class Span implements ApiSpan, SpanIdentity {
   readonly startMillis: number;
   endMillis: number = -1;
   name: string;
-  /** The span's own attributes: `[key, value, …]`. */
-  entries: Array<string | AttributeValue> | undefined = undefined;
+  /** The span's own attributes: `[key, value, …]`, of which the first `entriesLength` count. */
+  entries: Array<string | AttributeValue | undefined> | undefined = undefined;
+  entriesLength: number = 0;
   block0: AttributeBlock | undefined = undefined;
   block1: AttributeBlock | undefined = undefined;
   block2: AttributeBlock | undefined = undefined;
@@ -260,8 +267,14 @@ export class Span implements ApiSpan, SpanIdentity {
     this.attributeCount++;
     const limited =
       limits.attributeValueLengthLimit === Infinity ? value : limitValue(value, limits.attributeValueLengthLimit);
-    if (this.entries === undefined) this.entries = [key, limited];
-    else this.entries.push(key, limited);
+    const { entries, entriesLength } = this;
+    if (entries === undefined) this.entries = withRoom(key, limited);
+    else if (entriesLength === entries.length) entries.push(key, limited);
+    else {
+      entries[entriesLength] = key;
+      entries[entriesLength + 1] = limited;
+    }
+    this.entriesLength = entriesLength + 2;
   }
 
   /** Adds a shared block, of which a span takes up to three. Keys are ones the instrumentation has not added yet. */
@@ -414,7 +427,7 @@ export class Span implements ApiSpan, SpanIdentity {
     for (const block of [this.block0, this.block1, this.block2]) {
       block?.keys.forEach((key, index) => (attributes[key] = block.values[index] as AttributeValue));
     }
-    return Object.assign(attributes, toAttributes(this.entries ?? NO_ENTRIES));
+    return Object.assign(attributes, toAttributes(this.entries ?? NO_ENTRIES, this.entriesLength));
   }
   get parentSpanContext(): SpanContext | undefined {
     if ((this.parentWord0 | this.parentWord1) === 0) return undefined;
@@ -475,9 +488,9 @@ export class Span implements ApiSpan, SpanIdentity {
   /** Sets or replaces. */
   private setAttributeTrusted(key: string, value: AttributeValue): void {
     if (this.block0 !== undefined && this.isInBlock(key)) this.expandBlocks();
-    const { entries } = this;
+    const { entries, entriesLength } = this;
     if (entries !== undefined) {
-      for (let index = 0; index < entries.length; index += 2) {
+      for (let index = 0; index < entriesLength; index += 2) {
         if (entries[index] === key) {
           entries[index + 1] = limitValue(value, this.pipeline.limits.attributeValueLengthLimit);
           return;
@@ -490,7 +503,7 @@ export class Span implements ApiSpan, SpanIdentity {
   private has(key: string): boolean {
     if (this.isInBlock(key)) return true;
     const entries = this.entries ?? NO_ENTRIES;
-    for (let index = 0; index < entries.length; index += 2) if (entries[index] === key) return true;
+    for (let index = 0; index < this.entriesLength; index += 2) if (entries[index] === key) return true;
     return false;
   }
 
@@ -505,13 +518,12 @@ export class Span implements ApiSpan, SpanIdentity {
   private expandBlocks(): void {
     const blocks = [this.block0, this.block1, this.block2];
     this.block0 = this.block1 = this.block2 = undefined;
-    this.entries ??= [];
+    const entries = (this.entries ??= []);
+    entries.length = this.entriesLength;
     for (const block of blocks) {
-      if (block === undefined) continue;
-      for (let index = 0; index < block.keys.length; index++) {
-        this.entries.push(block.keys[index] as string, block.values[index] as AttributeValue);
-      }
+      block?.keys.forEach((key, index) => entries.push(key, block.values[index] as AttributeValue));
     }
+    this.entriesLength = entries.length;
   }
 
   private pushEvent(name: string, attributes: Attributes | undefined, time: number): void {
