@@ -137,8 +137,9 @@ function shownForm(parameter: unknown): unknown {
 function recordRows(span: OperationSpan, result: unknown, { sql, streamedRows }: QueryState): void {
   let returned = -1;
   let affected = -1;
-  const results: unknown[] = Array.isArray(result) ? result : [result];
-  for (const each of results) {
+  const several: readonly unknown[] | undefined = Array.isArray(result) ? result : undefined;
+  for (let index = 0; index < (several?.length ?? 1); index++) {
+    const each = several === undefined ? result : several[index];
     if (typeof each !== "object" || each === null) continue;
     const { command, fields, rows, rowCount } = each as Readonly<Record<string, unknown>>;
     const count = typeof rowCount === "number" && rowCount >= 0 ? rowCount : 0;

@@ -46,14 +46,21 @@ export function recordParameters(
   }
   const count = Math.min(parameters.length, MAX_PARAMETERS);
   let budget = capture.maxBytes;
+  /** What has been shown and is not yet taken from the budget: its bytes are counted when they might matter. */
+  let uncounted = "";
   let index = 0;
-  // Three bytes are the mark of a cut.
-  for (; index < count && budget > 3; index++) {
+  for (; index < count; index++) {
     const isHidden = hidesValues || hidesAll || sql.isSensitiveParameter(index);
     const value = isHidden ? REDACTED : capture.namelessValue(parameters[index]);
+    // Three bytes a character at most, and three are the mark of a cut.
+    if ((uncounted.length + value.length + 1) * 3 >= budget) {
+      budget -= Buffer.byteLength(uncounted);
+      uncounted = "";
+      if (budget <= 3) break;
+    }
     const shown = cutToBytes(value, budget, false);
     span.attribute(parameterKeys[index] as string, shown);
-    budget -= Buffer.byteLength(shown);
+    if (index < count - 1) uncounted = uncounted === "" ? shown : uncounted + shown;
   }
   if (index < parameters.length) span.attribute(TRACEKIT_DB_OMITTED_PARAMETERS, parameters.length - index);
 }

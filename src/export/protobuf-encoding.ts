@@ -90,7 +90,7 @@ function appendSpan(chunk: Chunk, span: Span): void {
   bytes[at + 20] = 0x85; // flags, field 16
   bytes[at + 21] = 0x01;
   view.setInt32(at + 22, toFlags(span.flags, span.parentIsRemote), true);
-  at = writeString(chunk, at + 26, 0x2a, span.name);
+  at = writeName(chunk, at + 26, span.name);
 
   const { block0, block1, block2, entries, entriesLength, eventList, linkList } = span;
   if (block0 !== undefined) {
@@ -107,6 +107,37 @@ function appendSpan(chunk: Chunk, span: Span): void {
   if (span.droppedLinksCount !== 0) at = writeCount(chunk, at, 0x70, span.droppedLinksCount);
   if (span.statusCode !== STATUS_UNSET) at = writeStatus(chunk, at, span.statusCode, span.statusMessage);
   chunk.length = closeMessage(chunk, start + 1, at);
+}
+
+/** A name that was longer is written anew each time. */
+const MAX_KNOWN_NAME = 64;
+/** Direct-mapped, as keys are: the spans of a process have few names. */
+const NAME_SLOTS = 64;
+
+class EncodedName {
+  name: string = "";
+  /** The field, in words. */
+  readonly words: Int32Array = new Int32Array((MAX_KNOWN_NAME * 3 + 8) >> 2);
+  /** In bytes; 0 while the name has come once. */
+  length: number = 0;
+}
+
+const nameSlots: EncodedName[] = Array.from({ length: NAME_SLOTS }, () => new EncodedName());
+
+function writeName(chunk: Chunk, at: number, name: string): number {
+  if (typeof name !== "string" || name.length > MAX_KNOWN_NAME) return writeString(chunk, at, 0x2a, name);
+  const { length } = name;
+  const slot = (length * 37 + name.charCodeAt(0) * 7 + name.charCodeAt(length - 1)) & (NAME_SLOTS - 1);
+  const known = nameSlots[slot] as EncodedName;
+  const isKnown = known.name === name;
+  if (isKnown && known.length !== 0) return writeWords(chunk, at, known.words, known.length);
+  const end = writeString(chunk, at, 0x2a, name);
+  if (isKnown) known.length = keepWords(chunk, at, end, known.words);
+  else {
+    known.name = name;
+    known.length = 0;
+  }
+  return end;
 }
 
 function serialize(traceState: ApiTraceState): string {
@@ -212,33 +243,35 @@ function writeAttribute(chunk: Chunk, at: number, tag: number, key: string, valu
   if (encodedKey.key !== key) encodedKey = keySlots[slot] = toEncodedKey(key);
   const isString = typeof value === "string";
   const isKnown = value === encodedKey.value && tag === SPAN_ATTRIBUTE;
-  if (isKnown && encodedKey.repeatedLength !== 0) return writeRepeated(chunk, at, encodedKey);
+  if (isKnown && encodedKey.repeatedLength !== 0) {
+    return writeWords(chunk, at, encodedKey.repeated as Int32Array, encodedKey.repeatedLength);
+  }
   const end = isString
     ? writeStringAttribute(chunk, at, tag, encodedKey, value)
     : writeOtherAttribute(chunk, at, tag, encodedKey, value);
-  if (isKnown) keepBytes(chunk, at, end, encodedKey);
-  else if (isString ? value.length <= MAX_KNOWN_CHARS : typeof value !== "object") {
+  if (isKnown) {
+    encodedKey.repeated ??= new Int32Array((encodedKey.byteLength + MAX_KNOWN_CHARS * 3 + 32) >> 2);
+    encodedKey.repeatedLength = keepWords(chunk, at, end, encodedKey.repeated);
+  } else if (isString ? value.length <= MAX_KNOWN_CHARS : typeof value !== "object") {
     encodedKey.value = value;
     encodedKey.repeatedLength = 0;
   }
   return end;
 }
 
-function writeRepeated(chunk: Chunk, at: number, { repeated, repeatedLength }: EncodedKey): number {
-  // Up to three bytes too many, which what follows overwrites.
-  chunk.reserve(at, repeatedLength + 3);
+/** Writes up to three bytes too many, which what follows overwrites. */
+function writeWords(chunk: Chunk, at: number, words: Int32Array, byteLength: number): number {
+  chunk.reserve(at, byteLength + 3);
   const { view } = chunk;
-  for (let offset = 0; offset < repeatedLength; offset += 4) {
-    view.setInt32(at + offset, (repeated as Int32Array)[offset >> 2] as number);
-  }
-  return at + repeatedLength;
+  for (let offset = 0; offset < byteLength; offset += 4) view.setInt32(at + offset, words[offset >> 2] as number);
+  return at + byteLength;
 }
 
-function keepBytes(chunk: Chunk, start: number, end: number, key: EncodedKey): void {
-  const words = (key.repeated ??= new Int32Array((key.byteLength + MAX_KNOWN_CHARS * 3 + 32) >> 2));
+/** The counterpart, of what was written from `start` to `end`. Returns its length. */
+function keepWords(chunk: Chunk, start: number, end: number, words: Int32Array): number {
   chunk.reserve(end, 3);
   for (let at = start; at < end; at += 4) words[(at - start) >> 2] = chunk.view.getInt32(at);
-  key.repeatedLength = end - start;
+  return end - start;
 }
 
 function toEncodedKey(key: string): EncodedKey {
