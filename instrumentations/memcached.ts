@@ -6,6 +6,7 @@ import type { Kit } from "../src/instrumentation/kit.ts";
 import type { Operation, OperationSpan } from "../src/instrumentation/operation.ts";
 import { sameShape, settlingCallback } from "../src/instrumentation/settlement.ts";
 import { beginOperation, type BoundOperation, type OperationCall } from "../src/instrumentation/trace-operation.ts";
+import { fromLatin1 } from "../src/node-buffer.ts";
 import { DB_RESPONSE_STATUS_CODE } from "../src/semconv/attributes.ts";
 import { KIND_CLIENT } from "../src/trace/span-kind.ts";
 import { createHiddenSlot } from "./shared/hidden-slot.ts";
@@ -191,7 +192,7 @@ const commandOperation: Operation<unknown, State> = {
     if (command.use === "set" || command.use === "expire") describeLifetime(span, query.lifetime);
     if (command.use === "set") {
       const { value } = query;
-      describeItem(span, isBinary(query) ? Buffer.from(String(value), "latin1") : value, state.isSecret, capture);
+      describeItem(span, isBinary(query) ? fromLatin1(String(value)) : value, state.isSecret, capture);
     }
   },
   finish(span, result, { state }, capture) {

@@ -19,6 +19,7 @@ import type { Kit } from "../src/instrumentation/kit.ts";
 import type { Operation } from "../src/instrumentation/operation.ts";
 import { sameShape } from "../src/instrumentation/settlement.ts";
 import { beginOperation, type BoundOperation, type OperationCall } from "../src/instrumentation/trace-operation.ts";
+import { toFastBuffer } from "../src/node-buffer.ts";
 import {
   MESSAGING_CLIENT_ID,
   MESSAGING_CONSUMER_GROUP_NAME,
@@ -290,7 +291,8 @@ function describePacket(
   if (self.options?.protocolVersion !== 5) return;
   const id = properties?.correlationData;
   if (!(id instanceof Uint8Array) || id.byteLength === 0) return;
-  const text = isUtf8(id) ? capture.text(Buffer.from(id).toString()) : Buffer.from(id).toString("hex");
+  const bytes = toFastBuffer(id);
+  const text = isUtf8(id) ? capture.text(bytes.toString()) : bytes.hexSlice(0, bytes.length);
   span.attribute(MESSAGING_MESSAGE_CONVERSATION_ID, text);
 }
 

@@ -26,7 +26,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Reaches for something below the rooms: the chunk loader, our own version, and what both command lines do with a command. */
-const SHARED_FILES = new Set(["src/load-chunk.ts", "package.json", "src/run-command.ts", "dashboard/package.json"]);
+const SHARED_FILES = new Set([
+  "src/load-chunk.ts",
+  "src/node-buffer.ts",
+  "package.json",
+  "src/run-command.ts",
+  "dashboard/package.json",
+]);
 
 const auto = [...sources("src"), ...sources("instrumentations")];
 const dashboard = [...sources("dashboard/src"), ...sources("dashboard/web")];

@@ -5,6 +5,7 @@ import { errorMessage, errorType } from "../../src/instrumentation/errors.ts";
 import type { Kit } from "../../src/instrumentation/kit.ts";
 import type { Operation } from "../../src/instrumentation/operation.ts";
 import { beginOperation, type BoundOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
+import { toFastBuffer } from "../../src/node-buffer.ts";
 import {
   HTTP_REQUEST_METHOD,
   HTTP_REQUEST_METHOD_ORIGINAL,
@@ -173,7 +174,7 @@ class Upgrade implements ServerRequest {
         typeof chunk === "string"
           ? chunk.slice(0, MAX_ANSWER)
           : chunk instanceof Uint8Array
-            ? Buffer.from(chunk.buffer, chunk.byteOffset, Math.min(chunk.byteLength, MAX_ANSWER)).toString("latin1")
+            ? toFastBuffer(chunk).latin1Slice(0, Math.min(chunk.byteLength, MAX_ANSWER))
             : "";
       const status = /^HTTP\/1\.\d (\d{3})/.exec(text)?.[1];
       if (status !== undefined) {

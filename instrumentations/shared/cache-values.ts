@@ -1,4 +1,5 @@
 import type { Capture } from "../../src/capture/capture.ts";
+import { toFastBuffer } from "../../src/node-buffer.ts";
 
 /*
  * What may be shown of cached items, for all caches: the names they have and the values behind them.
@@ -21,8 +22,7 @@ export function shown(value: CacheText): string {
 
 /** The beginning of bytes as text. */
 export function toUtf8(bytes: Uint8Array, maxBytes: number): string {
-  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return buffer.toString("utf8", 0, maxBytes);
+  return toFastBuffer(bytes).utf8Slice(0, Math.min(bytes.length, maxBytes));
 }
 
 /** No item: a null or undefined reply. An empty string is one. */

@@ -1,4 +1,5 @@
 import type { Capture } from "../../src/capture/capture.ts";
+import { fromLatin1 } from "../../src/node-buffer.ts";
 
 /*
  * The outline of a multipart body: names, file names, types and sizes, as the bytes pass. Contents are looked through for the
@@ -43,7 +44,7 @@ export class MultipartOutline {
   private rest: Buffer;
 
   constructor(boundary: string) {
-    this.delimiter = Buffer.from(`\r\n--${boundary}`, "latin1");
+    this.delimiter = fromLatin1(`\r\n--${boundary}`);
     // The first delimiter may stand at the very beginning, without the line break before it.
     this.rest = Buffer.from("\r\n");
   }

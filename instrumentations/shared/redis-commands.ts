@@ -566,13 +566,7 @@ function pairsOf(reply: object, names: readonly RedisText[] | undefined): readon
   return (reply instanceof Map ? [...reply] : Object.entries(reply)).flat(1);
 }
 
-function addValue(
-  span: OperationSpan,
-  command: RedisCommand,
-  value: RedisText,
-  capture: Capture,
-  text?: string,
-): void {
+function addValue(span: OperationSpan, command: RedisCommand, value: RedisText, capture: Capture, text?: string): void {
   const shownValue = command.hidesValues ? "REDACTED" : capture.payload(value, MAX_VALUE_BYTES, text);
   span.attribute(TRACEKIT_CACHE_VALUE, shownValue);
 }

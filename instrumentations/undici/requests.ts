@@ -5,6 +5,7 @@ import type { Capture } from "../../src/capture/capture.ts";
 import type { Kit } from "../../src/instrumentation/kit.ts";
 import type { Operation } from "../../src/instrumentation/operation.ts";
 import { beginOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
+import { toFastBuffer } from "../../src/node-buffer.ts";
 import { now } from "../../src/trace/clock.ts";
 import type { TraceContext } from "../../src/trace/context.ts";
 import { KIND_CLIENT } from "../../src/trace/span-kind.ts";
@@ -458,11 +459,8 @@ function listedHeaders(headers: RawHeaders): string[] {
 }
 
 function decode(text: unknown): string {
-  // What `toString("latin1")` comes to, without finding out what the encoding is.
-  return Buffer.isBuffer(text) ? (text as LatinBuffer).latin1Slice(0, text.length) : String(text);
+  return Buffer.isBuffer(text) ? toFastBuffer(text).latin1Slice(0, text.length) : String(text);
 }
-
-type LatinBuffer = Buffer & { latin1Slice(start: number, end: number): string };
 
 function isHttp2(socket: Socket): boolean {
   return (socket as { alpnProtocol?: unknown }).alpnProtocol === "h2";

@@ -1,4 +1,5 @@
-import { Buffer, isUtf8 } from "node:buffer";
+import { isUtf8 } from "node:buffer";
+import { toFastBuffer } from "../node-buffer.ts";
 import { BoundedMap } from "./bounded-map.ts";
 
 /** Semantic conventions for `http.request.body.content`: which content types are text. */
@@ -55,13 +56,9 @@ export function decodeBytes(
 ): string {
   const length = Math.min(bytes.length, maxBytes);
   const whole = encoding === "utf8" && (isCut || length < bytes.length) ? endOfCharacter(bytes, length) : length;
-  const buffer = toBuffer(bytes);
-  return encoding === "utf8" ? buffer.utf8Slice(0, whole) : buffer.toString(encoding, 0, whole);
-}
-
-/** Node's own fast path, absent from its types: no encoding name to look up. */
-interface FastBuffer extends Buffer {
-  utf8Slice(start: number, end: number): string;
+  const buffer = toFastBuffer(bytes);
+  if (encoding === "utf8") return buffer.utf8Slice(0, whole);
+  return encoding === "latin1" ? buffer.latin1Slice(0, whole) : buffer.ucs2Slice(0, whole);
 }
 
 /** Up to here a loop takes less than asking an expression. */
@@ -73,7 +70,7 @@ const SHORT_BYTES = 32;
  */
 export function decodeUnknown(bytes: Uint8Array, maxBytes: number, decoded?: string): string | undefined {
   const whole = bytes.length > maxBytes ? endOfCharacter(bytes, maxBytes) : bytes.length;
-  const buffer = toBuffer(bytes);
+  const buffer = toFastBuffer(bytes);
   const text = decoded !== undefined && whole === bytes.length ? decoded : buffer.utf8Slice(0, whole);
   if (whole <= SHORT_BYTES && isPrintable(bytes, whole)) return text;
   // What is no UTF-8 has become U+FFFD; a text that has one of its own is rare enough to be looked at twice.
@@ -88,10 +85,6 @@ function isPrintable(bytes: Uint8Array, length: number): boolean {
     if (byte < 32 || byte > 126) return false;
   }
   return true;
-}
-
-function toBuffer(bytes: Uint8Array): FastBuffer {
-  return (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)) as FastBuffer;
 }
 
 /** The largest end, not behind `length`, that does not lie inside a UTF-8 character. */

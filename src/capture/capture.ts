@@ -1,4 +1,5 @@
 import { isAscii } from "node:buffer";
+import { copyText } from "../node-buffer.ts";
 import { bodyFormat, decodeBytes, decodeUnknown } from "./body.ts";
 import { BoundedMap } from "./bounded-map.ts";
 import { redactKey } from "./cache-key.ts";
@@ -247,7 +248,7 @@ export class Capture {
     const text = cutToBytes(redactKey(head, this.#names, this.#redactor), this.maxBytes, isCut);
     if (key.length > MAX_REMEMBERED_KEY_CHARS) return { key: undefined, text, note: undefined };
     // A key may be a slice of a request's body: a copy keeps the memory from holding on to that.
-    const copy = Buffer.from(key, "utf16le").toString("utf16le");
+    const copy = copyText(key);
     const remembered: CacheKey = { key: copy, text: text === key ? copy : text, note: undefined };
     this.#keys.set(copy, remembered);
     return remembered;

@@ -1,3 +1,4 @@
+import { fromBase64 } from "../node-buffer.ts";
 import { REDACTED, type SecretSpan } from "./span.ts";
 
 /**
@@ -120,7 +121,7 @@ function acceptBasic(match: string, text: string, start: number, span: SecretSpa
   const token = match.slice(5).replace(/^(?:\s|\+|%20)+/, "");
   // "Basic information" is prose. Credentials are base64 of "user:password".
   const mixed = /\d|[+/=_]/.test(token) || (/[a-z]/.test(token) && /[A-Z]/.test(token.slice(1)));
-  if (!mixed && !Buffer.from(token, "base64").toString("latin1").includes(":")) return false;
+  if (!mixed && !fromBase64(token).includes(COLON)) return false;
   // "basic-tier-2024" and the like: a hyphen is not base64, and only words are joined by one.
   if (/^[a-z]+(?:-[a-z0-9]+)+$/i.test(token) && !/[+/=]/.test(text.slice(start, start + match.length))) return false;
   return span.set(start + match.length - token.length, start + match.length, REDACTED);

@@ -1,3 +1,4 @@
+import { copyText } from "../node-buffer.ts";
 import { BoundedMap } from "./bounded-map.ts";
 
 /**
@@ -175,7 +176,7 @@ export class SensitiveNames {
       (SENSITIVE.test(snake) && !HARMLESS.test(snake)) ||
       (this.#extra !== undefined && (this.#extra.test(snake) || this.#extraSquashed.has(snake.replaceAll("_", ""))));
     // A name is often a slice of a body; a copy keeps the memo from holding on to that body.
-    if (name.length <= MAX_NAME_CHARS) this.#memo.set(Buffer.from(name, "utf16le").toString("utf16le"), sensitive);
+    if (name.length <= MAX_NAME_CHARS) this.#memo.set(copyText(name), sensitive);
     return sensitive;
   }
 }

@@ -1,3 +1,4 @@
+import type { FastBuffer } from "../node-buffer.ts";
 import { findCardNumber } from "./card-number.ts";
 import { CREDENTIAL_FAMILIES } from "./credentials.ts";
 import { findFieldValue, rejectName } from "./fields.ts";
@@ -9,11 +10,6 @@ const SHORT_CHARS = 40;
 
 const BEGINS = 1;
 const ENDS = 2;
-
-/** Node's own fast path, absent from its types: no encoding name to look up. */
-interface FastBuffer extends Buffer {
-  latin1Write(text: string, offset: number, length: number): number;
-}
 
 /**
  * Replaces in a text what must not leave: credentials known by their shape, and values that stand after a

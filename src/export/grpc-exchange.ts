@@ -1,4 +1,5 @@
 import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http2";
+import { fromBase64 } from "../node-buffer.ts";
 import { type Answer, toAccepted, toRetryMillis, unreachable } from "./answer.ts";
 import { type Endpoint, type Exchange, MAX_RESPONSE_BYTES } from "./exchange.ts";
 import { gzip } from "./gzip.ts";
@@ -126,7 +127,7 @@ function toAnswer(head: IncomingHttpHeaders, trailers: IncomingHttpHeaders, body
   const code = Number(grpcStatus);
   if (code === 0) return toAccepted(body.subarray(5), false);
   const details = trailers["grpc-status-details-bin"];
-  const afterMillis = typeof details === "string" ? toRetryMillis(Buffer.from(details, "base64")) : undefined;
+  const afterMillis = typeof details === "string" ? toRetryMillis(fromBase64(details)) : undefined;
   const reason = `gRPC status ${code} ${unescape(String(trailers["grpc-message"] ?? "")).slice(0, 200)}`.trim();
   return RETRYABLE.has(code) || (code === RESOURCE_EXHAUSTED && afterMillis !== undefined)
     ? { kind: "later", reason, afterMillis, isUnreachable: false }

@@ -1,3 +1,4 @@
+import { toFastBuffer } from "../node-buffer.ts";
 import { MAX_RESPONSE_BYTES } from "./exchange.ts";
 
 /** As much as Node reads of a head by default. */
@@ -90,7 +91,7 @@ export class HttpAnswer {
 
   private readHead(): boolean {
     const end = this.rest.indexOf("\r\n\r\n");
-    const head = this.rest.toString("latin1", 0, end === -1 ? MAX_HEAD_BYTES : end);
+    const head = toFastBuffer(this.rest).latin1Slice(0, end === -1 ? Math.min(this.rest.length, MAX_HEAD_BYTES) : end);
     const lines = head.split("\r\n");
     const [, minor, status, message = ""] = STATUS_LINE.exec(lines[0]!) ?? [];
     if (end === -1) {
@@ -157,7 +158,7 @@ export class HttpAnswer {
       if (this.rest.length > MAX_HEAD_BYTES) throw new UnreadableAnswer("its answer has a line without an end");
       return undefined;
     }
-    const line = this.rest.toString("latin1", 0, end);
+    const line = toFastBuffer(this.rest).latin1Slice(0, end);
     this.rest = this.rest.subarray(end + 2);
     return line;
   }

@@ -1,6 +1,7 @@
 import type { Socket, SocketConstructorOpts, TcpSocketConnectOpts } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { urlToHttpOptions } from "node:url";
+import { toFastBuffer } from "../node-buffer.ts";
 import { type Answer, parseRetryAfter, toAccepted, toStatusMessage, unreachable } from "./answer.ts";
 import type { Endpoint, Exchange } from "./exchange.ts";
 import { gzip } from "./gzip.ts";
@@ -116,7 +117,10 @@ function requestHead(endpoint: Endpoint): string {
   const url = new URL(endpoint.url);
   const { path, auth } = urlToHttpOptions(url);
   const headers: Record<string, string> = { host: url.host, connection: "keep-alive" };
-  if (auth) headers["authorization"] = `Basic ${Buffer.from(auth).toString("base64")}`;
+  if (auth) {
+    const credentials = toFastBuffer(Buffer.from(auth));
+    headers["authorization"] = `Basic ${credentials.base64Slice(0, credentials.length)}`;
+  }
   Object.assign(headers, endpoint.headers);
   if (endpoint.compression === "gzip") headers["content-encoding"] = "gzip";
   let head = `POST ${path} HTTP/1.1\r\n`;

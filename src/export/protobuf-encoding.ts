@@ -1,4 +1,5 @@
 import type { AttributeValue, Link, TraceState as ApiTraceState } from "@opentelemetry/api";
+import type { FastBuffer } from "../node-buffer.ts";
 import type { AttributeBlock } from "../trace/attributes.ts";
 import { writeUnixNano } from "../trace/clock.ts";
 import { hexToWord } from "../trace/ids.ts";
@@ -14,11 +15,6 @@ import { type Encoding, type ScopeSpans, toFlags } from "./encoding.ts";
  * A message's length precedes it and is not known yet when its bytes are written. Room is left for it: one byte where the
  * message will be short, more where it may be long. A length in more bytes than it needs is legal protobuf.
  */
-
-/** Node's own fast paths, absent from its types: no encoding name to look up. */
-interface FastBuffer extends Buffer {
-  utf8Write(text: string, offset: number, length: number): number;
-}
 
 /** Longer strings may be slices, which keep in memory what they were cut from (V8, from 13 characters). */
 const MAX_KNOWN_CHARS = 12;

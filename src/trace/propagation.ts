@@ -1,4 +1,5 @@
 import type { Context, TextMapGetter, TextMapPropagator, TextMapSetter } from "@opentelemetry/api";
+import type { FastBuffer } from "../node-buffer.ts";
 import { Baggage, serializeBaggage } from "./baggage.ts";
 import { TraceContext } from "./context.ts";
 import { hexToWord } from "./ids.ts";
@@ -9,11 +10,6 @@ import { TraceState } from "./trace-state.ts";
 const TRACEPARENT = "traceparent";
 const TRACESTATE = "tracestate";
 const BAGGAGE = "baggage";
-
-/** Node's own fast path, absent from its types: no encoding name to look up. */
-interface FastBuffer extends Buffer {
-  latin1Slice(start: number, end: number): string;
-}
 
 const TRACEPARENT_LENGTH = 55;
 /** Filled anew for every header: one copy out of it is cheaper than joining twenty short strings. */
