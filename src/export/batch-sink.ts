@@ -24,6 +24,8 @@ const MAX_SCOPES = 64;
  * loses the encoder's instructions, 14 KB: this way they are fetched once for all (`benchmarks/`).
  */
 const ENCODED_TOGETHER = 64;
+/** Fewer of spans so large that these are more bytes: what waits outlives a scavenge, and V8 doubles its young generation for it. */
+const BYTES_TOGETHER = 32 * 1024;
 /** Fewer where the queue is small: room for one in so many bytes. */
 const BYTES_EACH = 64 * 1024;
 
@@ -67,6 +69,10 @@ export class BatchSink implements SpanSink {
   /** Not encoded yet: as many as are encoded together, of which the first `endedCount` are spans. */
   private readonly ended: Array<Span | undefined>;
   private endedCount = 0;
+  /** How many are to wait, by the size of the last ones. */
+  private together: number;
+  /** Of those being encoded. */
+  private encodedBytes = 0;
   private readonly pool = new ChunkPool();
   private readonly open = new Map<InstrumentationScope, Chunk>();
   private lastScope: InstrumentationScope | undefined = undefined;
@@ -98,7 +104,8 @@ export class BatchSink implements SpanSink {
     this.releases = releases;
     const { maxBatchSpans, maxQueueSpans, maxQueueBytes } = limits;
     const together = Math.min(ENCODED_TOGETHER, maxBatchSpans, maxQueueSpans, Math.ceil(maxQueueBytes / BYTES_EACH));
-    this.ended = new Array<undefined>(Math.max(1, together)).fill(undefined);
+    this.together = Math.max(1, together);
+    this.ended = new Array<undefined>(this.together).fill(undefined);
     this.sender = createSender(() => this.pump());
   }
 
@@ -107,7 +114,7 @@ export class BatchSink implements SpanSink {
   onEnd(span: Span): void {
     if (this.isClosed) return;
     this.ended[this.endedCount++] = span;
-    if (this.endedCount === this.ended.length || this.onEncoded !== undefined) this.encodeEnded();
+    if (this.endedCount >= this.together || this.onEncoded !== undefined) this.encodeEnded();
     else if (this.timer === undefined && !this.isDue) this.startDelay();
   }
 
@@ -159,11 +166,15 @@ export class BatchSink implements SpanSink {
 
   private encodeEnded(): void {
     const { ended, endedCount } = this;
+    if (endedCount === 0) return;
     this.endedCount = 0;
+    this.encodedBytes = 0;
     for (let index = 0; index < endedCount; index++) {
       this.encode(ended[index] as Span);
       ended[index] = undefined;
     }
+    const fitting = Math.ceil((BYTES_TOGETHER * endedCount) / (this.encodedBytes + 1));
+    this.together = Math.min(fitting, ended.length);
   }
 
   private encode(span: Span): void {
@@ -173,6 +184,7 @@ export class BatchSink implements SpanSink {
       const { length } = chunk;
       this.encoding.append(chunk, span);
       const added = chunk.length - length;
+      this.encodedBytes += added;
       const { limits } = this;
       if (
         this.openBytes + this.sealedBytes + added > limits.maxQueueBytes ||
