@@ -130,16 +130,17 @@ describe("a request", () => {
   test("is made outside the request that caused it: no context of ours or the application's, and untraced", async () => {
     const exporting = start({ OTEL_BSP_MAX_EXPORT_BATCH_SIZE: "1" });
     const applications = new AsyncLocalStorage<string>();
-    const original = net.connect as (...args: unknown[]) => net.Socket;
+    const original = Reflect.get(net.Socket.prototype, "connect") as (...args: unknown[]) => net.Socket;
     const seen: unknown[] = [];
     const note = (): void =>
       void seen.push([applications.getStore(), activeContext().suppressed, activeContext().span]);
-    const patched = vi.spyOn(net, "connect").mockImplementation(((...args: unknown[]) => {
+    const patched = vi.spyOn(net.Socket.prototype, "connect").mockImplementation(function (
+      this: net.Socket,
+      ...args: unknown[]
+    ) {
       note();
-      return original(...args)
-        .once("connect", note)
-        .once("close", note);
-    }) as typeof net.connect);
+      return original.apply(this, args).once("connect", note).once("close", note);
+    });
     const context = new TraceContext(undefined, undefined, false, undefined);
     applications.run("the application's", () => runInContext(context, () => exporting.end("a"), undefined, []));
     await receiver.waitForSpans(1);
@@ -151,7 +152,7 @@ describe("a request", () => {
   });
 
   test("that the application's patch of node:net makes fail is counted, and nothing is thrown", async () => {
-    const patched = vi.spyOn(net, "connect").mockImplementation(() => {
+    const patched = vi.spyOn(net.Socket.prototype, "connect").mockImplementation(() => {
       throw new Error("no network in tests");
     });
     const exporting = start();
