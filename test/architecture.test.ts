@@ -76,6 +76,20 @@ describe("imports run one way", () => {
     expect(readers.filter((file) => roomOf(file) !== "src/config" && file !== "src/cli.ts")).toEqual([]);
   });
 
+  test("no encoding but UTF-8 goes through what applications decode UTF-8 with", () => {
+    // Why: src/node-buffer.ts. A socket writes its text without a buffer.
+    const encoding = /"(?:latin1|binary|ascii|hex|base64(?:url)?|utf-?16le|ucs-?2)"/;
+    const users = auto.flatMap((file) =>
+      Array.from(
+        withoutComments(textOf(file)).matchAll(
+          /(?:\.toString|(?<!socket)\.write|Buffer\.from|Buffer\.alloc)\([^;\n]*/g,
+        ),
+        ([call]) => `${file}: ${call}`,
+      ).filter((use) => encoding.test(use)),
+    );
+    expect(users).toEqual([]);
+  });
+
   test("only dashboard/src/store reaches the database", () => {
     const readers = dashboard.filter((file) => /from "(?:node:sqlite|node-sqlite3-wasm)"/.test(textOf(file)));
     expect(readers.length).toBeGreaterThan(0);

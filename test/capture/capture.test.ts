@@ -200,6 +200,30 @@ describe("a cache key", () => {
     expect(capture.key(capture.key(key))).toBe(capture.key(key));
   });
   test.each(harmlessKeys)("%s stays", (key) => expect(capture.key(key)).toBe(key));
+
+  test("is not taken for one that is much like it, whichever was there before", () => {
+    const ids = Array.from({ length: 500 }, (_, index) => `${index}`.padStart(4, "0"));
+    const like = [
+      ...ids.flatMap((id) => [`user:${id}`, `page:${id}:profile`, `cart:${id}:items:last`]),
+      "",
+      `${"long:".repeat(40)}1`,
+      `${"long:".repeat(40)}2`,
+      "token:aaaaaaaaaaaaaaaaaaaa",
+    ];
+    const before = like.map((key) => capture.key(key));
+    expect(before.slice(0, -1)).toEqual(like.slice(0, -1));
+    for (const again of [like, like.toReversed()]) {
+      for (const key of again) expect(capture.key(key)).toBe(before[like.indexOf(key)]);
+    }
+  });
+
+  test("keeps what was noted with it", () => {
+    const key = capture.cacheKey("noted:1");
+    key.note = "note";
+    capture.cacheKey("noted:2");
+    expect(capture.cacheKey(["noted", "1"].join(":"))).toBe(key);
+    expect(capture.cacheKey("noted:3").note).toBeUndefined();
+  });
 });
 
 describe("an error", () => {

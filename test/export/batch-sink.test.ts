@@ -229,6 +229,24 @@ test("an encoded span lets go of its attributes, by the 64th that ends at the la
   expect(span.entries).toBeUndefined();
 });
 
+test("large spans let go of their attributes earlier, and small ones after them late again", () => {
+  const { sink, end } = createSink();
+  /** How many spans end until the first of them is encoded. */
+  const countTogether = (body: string): number => {
+    const span = createSpan("first", { sink });
+    span.setAttribute("body", body);
+    span.end();
+    let count = 1;
+    for (; span.entries !== undefined; count++) end("other", body);
+    return count;
+  };
+  for (let index = 0; index < 64; index++) end("large", "x".repeat(4000));
+  expect(countTogether("x".repeat(4000))).toBeLessThan(10);
+  for (let index = 0; index < 64; index++) end("small", "x");
+  void sink.forceFlush();
+  expect(countTogether("x")).toBe(64);
+});
+
 test("spans that could not be sent when they were due leave as soon as anything can", async () => {
   const { sent, sender, end } = createSink({ delayMillis: 1 });
   sender.isReady = false;

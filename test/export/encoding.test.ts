@@ -194,6 +194,33 @@ describe.each(Object.entries(encodings))("%s", (_name, encoded) => {
     );
   });
 
+  test("a name that comes again and again is itself each time, and so is one that is much like it", () => {
+    const like = ["GET /a/1", "GET /b/1", "GET /€/1", "", "GET", "GOT", "n".repeat(64), "€".repeat(64), "n".repeat(65)];
+    const spanNames = [...like.flatMap((name) => [name, name, name, name]), ...like, ...like];
+    const spans = spanNames.map((name) => {
+      const span = createSpan(name);
+      span.setAttribute("named", name);
+      span.end();
+      return span;
+    });
+    expect(encoded(spans).map(({ name, attributes: { named } }) => [name, named])).toEqual(
+      spanNames.map((name) => [name, name]),
+    );
+  });
+
+  test("a span has as many attributes as it was given, few or many", () => {
+    const counts = [0, 1, 5, 6, 7, 8, 40];
+    const spans = counts.map((count) => {
+      const span = createSpan("counted");
+      for (let index = 0; index < count; index++) span.attribute(`key.${index}`, index);
+      span.end();
+      return span;
+    });
+    expect(encoded(spans).map((span) => span.attributes)).toEqual(
+      counts.map((count) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`key.${index}`, index]))),
+    );
+  });
+
   test.each([100, 16_000, 17_000, 2_090_000, 2_200_000])("a value of %i characters arrives whole", (length) => {
     for (const long of ["a".repeat(length), "€".repeat(length)]) {
       const span = createSpan("large");

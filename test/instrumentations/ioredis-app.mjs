@@ -89,6 +89,7 @@ async function main() {
     const prefixed = open({ keyPrefix: "app:" });
     note(await prefixed.set(Buffer.from("bytes"), Buffer.from([0, 255, 1])));
     note(await prefixed.getBuffer("bytes"), await redis.getBuffer("app:bytes"), await redis.getBuffer("nope"));
+    note(await redis.get("app:bytes"), await redis.set("accents", "caf\u00e9 \u2615"), await redis.get("accents"));
     note(await prefixed.duplicate().quit(), prefixed.duplicate({ lazyConnect: true }).status);
     note(prefixed.get.length, Redis.prototype.sendCommand.length, Redis.prototype.sendCommand.name);
     note(Object.keys(new Redis.Command("get", ["k"])).includes("name"));

@@ -147,7 +147,7 @@ describe.each([
     expect(Object.fromEntries(counts)).toEqual({
       strings: "SET GET GET SET GET SET SET SET SET GETEX GETDEL SETEX PSETEX EXPIRE GETSET DEL",
       many: "MSET MGET MGET EXISTS EXISTS HSET HGET HGET HGET HGETALL HGETALL HMGET HEXISTS RPUSH LRANGE",
-      bytes: "SET GET GET GET QUIT",
+      bytes: "SET GET GET GET GET SET GET QUIT",
       callbacks: "GET LPUSH GET",
       errors: "LPUSH NOSUCH AUTH SET EVAL CONFIG ACL GET GET BLPOP",
       "unhandled rejection": "LPUSH",
@@ -208,6 +208,9 @@ describe.each([
       [true, ...none, 3, "<Buffer 3 bytes>"],
       [true, ...none, 3, "<Buffer 3 bytes>"],
       [false, ...none, undefined, undefined],
+      // What is a text to the application.
+      [true, ...none, 3, "<Buffer 3 bytes>"],
+      [true, ...none, 9, "café ☕"],
     ]);
   });
 

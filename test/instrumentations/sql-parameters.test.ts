@@ -24,6 +24,24 @@ test("parameters are shown, unless the application calls whatever is a parameter
 });
 
 test.each([
+  ["many that fit", Array.from({ length: 100 }, () => "x".repeat(40)), 100],
+  ["many of which the last is cut", Array.from({ length: 100 }, () => "x".repeat(41)), 100],
+  ["many of which not all are shown", Array.from({ length: 100 }, () => "x".repeat(50)), 82],
+  ["characters of three bytes", Array.from({ length: 60 }, () => "€".repeat(40)), 35],
+  ["one that takes all there is", ["x".repeat(5000), "never", "seen"], 1],
+  ["one that leaves three bytes", ["x".repeat(4093), "a"], 1],
+  ["one that leaves four bytes", ["x".repeat(4092), "a"], 2],
+])("all parameters together have the budget of one value: %s", (_, parameters, shown) => {
+  const { "tracekit.db.omitted_parameters": omitted = 0, ...values } = recorded([], parameters);
+  const texts = Object.values(values) as string[];
+  expect(texts).toHaveLength(shown);
+  expect(omitted).toBe(parameters.length - shown);
+  expect(Buffer.byteLength(texts.join(""))).toBeLessThanOrEqual(4096);
+  // All of them are whole, but for the last.
+  expect(texts.slice(0, -1)).toEqual(parameters.slice(0, shown - 1));
+});
+
+test.each([
   ["SELECT", true, false],
   ["SELECT", false, false],
   ["INSERT", true, true],
