@@ -16,6 +16,16 @@ test("both written forms of a time are the same nanosecond", () => {
   }
 });
 
+test("is the clock of performance.now(), to microseconds", () => {
+  const apart = Array.from({ length: 1000 }, () => {
+    const before = performance.now();
+    const time = now();
+    return Math.max(before - time, time - performance.now());
+  });
+  // Of a thousand readings at least one is not interrupted.
+  expect(Math.min(...apart)).toBeLessThan(0.02);
+});
+
 describe("a clock that was just loaded", () => {
   afterEach(() => {
     vi.restoreAllMocks();
