@@ -205,8 +205,7 @@ function start(shared: Shared, redis: Redis, command: Command, description: Redi
 function settle(call: OperationCall, command: Command): void {
   const { resolve, reject } = command;
   command.resolve = (reply) => {
-    // The text that ioredis would make of the bytes. It takes this for a reply that came as text, and need not do it again.
-    const text = command.replyEncoding === "utf8" && reply instanceof Buffer ? reply.toString() : undefined;
+    const text = decoded(command, reply);
     const answer = resolve.call(command, text ?? reply);
     call.succeed(reply, text);
     return answer;
@@ -216,6 +215,15 @@ function settle(call: OperationCall, command: Command): void {
     call.fail(error);
     return answer;
   };
+}
+
+/** Bytes that are all shown, or nearly. Of more than that, only the beginning need be decoded here. */
+const MAX_DECODED_BYTES = 4096;
+
+/** The text that ioredis would make of a reply. It takes this for one that came as text, and need not do it again. */
+function decoded({ replyEncoding }: Command, reply: unknown): string | undefined {
+  if (replyEncoding !== "utf8" || !(reply instanceof Buffer) || reply.length > MAX_DECODED_BYTES) return undefined;
+  return reply.toString();
 }
 
 /** Before anything else looks at the reply. */

@@ -1,5 +1,5 @@
 import type { AttributeValue, Link, TraceState as ApiTraceState } from "@opentelemetry/api";
-import type { FastBuffer } from "../node-buffer.ts";
+import { copyText, type FastBuffer } from "../node-buffer.ts";
 import type { AttributeBlock } from "../trace/attributes.ts";
 import { writeUnixNano } from "../trace/clock.ts";
 import { hexToWord } from "../trace/ids.ts";
@@ -131,7 +131,8 @@ function writeName(chunk: Chunk, at: number, spanName: string): number {
   const end = writeString(chunk, at, 0x2a, name);
   if (isKnown) known.length = keepWords(chunk, at, end, known.words);
   else {
-    known.name = name;
+    // It may be a slice of something large.
+    known.name = length > MAX_KNOWN_CHARS ? copyText(name) : name;
     known.length = 0;
   }
   return end;

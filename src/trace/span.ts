@@ -57,12 +57,6 @@ export const STATUS_OK = 1;
 export const STATUS_ERROR = 2;
 
 const NO_ENTRIES: ReadonlyArray<string | AttributeValue> = [];
-
-/** A list of attributes with its first: most spans have no more than six of their own, and a list that grows is made twice. */
-function withRoom(key: string, value: AttributeValue): Array<string | AttributeValue | undefined> {
-  const none = undefined;
-  return [key, value, none, none, none, none, none, none, none, none, none, none];
-}
 const hasOwn = Object.prototype.hasOwnProperty;
 
 /** The API's form of an identity, with hex ids. */
@@ -550,6 +544,12 @@ export class Span implements ApiSpan, SpanIdentity {
     }
     return redacted;
   }
+}
+
+/** A list of attributes with its first: most spans have no more than six of their own, and a list that grows is made twice. */
+function withRoom(key: string, value: AttributeValue): Array<string | AttributeValue | undefined> {
+  const none = undefined;
+  return [key, value, none, none, none, none, none, none, none, none, none, none];
 }
 
 /** `exception.*` of anything thrown. Its getters are the application's: where they throw, the rest is kept. */
