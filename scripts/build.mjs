@@ -71,8 +71,11 @@ const contents = new Map(
   Object.entries(readLater).map(([name, sources]) => [name, importedFrom(sources.map((source) => join(root, source)))]),
 );
 const atStart = importedFrom([join(root, "src/sdk.ts")]);
-/** How frameworks find the request that a server has begun. */
-const betweenLibraries = importedFrom([join(root, "instrumentations/shared/server-request.ts")]);
+/** How frameworks find the request that a server has begun, and what every room may use: in another file they would bring its rest. */
+const betweenLibraries = importedFrom([
+  join(root, "instrumentations/shared/server-request.ts"),
+  join(root, "src/node-buffer.ts"),
+]);
 const http = ["http-server", "http-client", "undici", "http2"];
 const isStub = (id) => id.endsWith("?later");
 const isIn = (files, id) => !isStub(id) && files.has(id.split("?")[0]);
