@@ -70,9 +70,7 @@ await runWithServices(async (services) => {
     const share = left * (weigh([workload]) / weigh(options.workloads.slice(index)));
     // Exporting what is left takes about a second, the pressure of four variants with what each leaves six times its load.
     const after = 1 + (plan.pressure.workloads.includes(workload) ? plan.pressure.seconds * 12 : 0);
-    const seconds = Math.min(plan.slices.seconds, share - after);
-    const slices = { ...plan.slices, seconds };
-    run.workloads[workload] = await measureWorkload(bench, workload, options.variants, { ...plan, slices });
+    run.workloads[workload] = await measureWorkload(bench, workload, options.variants, plan, share - after);
   }
   progress("spans by the second");
   Object.assign(run.rate, await measureRate(bench, options.variants, plan.rate));

@@ -12,21 +12,22 @@ export interface Plan {
   /** Fresh processes this often. */
   readonly rounds: number;
   /** Slices of load for each variant in a round: the last `max` count, and at most half of all. Before them come at least
-   *  as many to warm up, and where `warmUp` is set, the requests its workload names. After `seconds` of the round there are
-   *  no more than `min`. */
-  readonly slices: { readonly min: number; readonly max: number; readonly seconds: number; readonly warmUp: boolean };
+   *  as many to warm up, and the requests its workload names. Once its time is over there are no more than `min`. */
+  readonly slices: { readonly min: number; readonly max: number };
   /** A slice has as many requests as its workload says, or fewer where no tracer would take longer than this for them. */
   readonly maxSliceMillis: number;
   readonly pressure: { readonly workloads: readonly string[]; readonly seconds: number };
 }
 
 /** Runs one workload: all variants alive at the same time, taking turns, so that whatever else the machine does hits
- *  them alike. Rejects when an answer is wrong or a tracer's spans do not arrive. */
+ *  them alike. A round takes at most `seconds`, and as long as it takes to export what is left. Rejects when an answer is wrong
+ *  or a tracer's spans do not arrive. */
 export async function measureWorkload(
   bench: Bench,
   name: string,
   variantNames: readonly string[],
   plan: Plan,
+  seconds: number,
 ): Promise<Record<string, Measurement>> {
   const workload = workloads[name];
   if (workload === undefined) throw new Error(`there is no workload ${name}`);
@@ -37,7 +38,7 @@ export async function measureWorkload(
     const starting = order.map((variant) => startContestant(bench, name, workload, variant));
     try {
       const contestants = await Promise.all(starting);
-      await measureRound(bench, workload, contestants, plan, results, startedAt);
+      await measureRound(bench, workload, contestants, plan, results, startedAt + seconds * 1000);
       if (plan.pressure.workloads.includes(name)) {
         await measurePressure(contestants, plan.pressure.seconds, bench.flushMillis, results);
       }
@@ -56,9 +57,8 @@ async function measureRound(
   contestants: Contestant[],
   plan: Plan,
   results: Record<string, Measurement>,
-  startedAt: number,
+  dueAt: number,
 ): Promise<void> {
-  const isOverdue = (): boolean => performance.now() - startedAt > plan.slices.seconds * 1000;
   for (const contestant of contestants) await checkAnswer(contestant, workload);
   const requests = await chooseSlice(contestants, workload, plan.maxSliceMillis);
   const spansPerRequest = await countSpansPerRequest(contestants, bench.flushMillis);
@@ -66,9 +66,9 @@ async function measureRound(
   const before = await receivedByAll(contestants);
   const usages = contestants.map((): number[] => []);
   const { min, max } = plan.slices;
-  const warmUp = plan.slices.warmUp ? Math.max(max, Math.ceil(workload.warmUp / requests)) : max;
+  const warmUp = Math.max(max, Math.ceil(workload.warmUp / requests));
   let slices = 0;
-  while (slices < (isOverdue() ? min : warmUp + max)) {
+  while (slices < (performance.now() > dueAt ? min : warmUp + max)) {
     for (const index of turn(contestants.length, slices)) {
       const contestant = contestants[index]!;
       usages[index]!.push((await contestant.usage()).cpuMicros);

@@ -32,7 +32,7 @@ interface RunPlan extends Plan {
 export const plans: Readonly<Record<"full" | "quick", RunPlan>> = {
   full: {
     rounds: 2,
-    slices: { min: 24, max: 12, seconds: Infinity, warmUp: true },
+    slices: { min: 24, max: 12 },
     maxSliceMillis: Infinity,
     pressure: { workloads: ["mixed"], seconds: 4 },
     flushMillis: 1000,
@@ -42,7 +42,7 @@ export const plans: Readonly<Record<"full" | "quick", RunPlan>> = {
   },
   quick: {
     rounds: 1,
-    slices: { min: 4, max: 8, seconds: Infinity, warmUp: true },
+    slices: { min: 4, max: 8 },
     maxSliceMillis: 120,
     pressure: { workloads: ["mixed"], seconds: 0.5 },
     flushMillis: 200,

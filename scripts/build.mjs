@@ -71,8 +71,8 @@ const contents = new Map(
   Object.entries(readLater).map(([name, sources]) => [name, importedFrom(sources.map((source) => join(root, source)))]),
 );
 const atStart = importedFrom([join(root, "src/sdk.ts")]);
-/** How frameworks find the request that a server has begun, and what every room may use: in another file they would bring its rest. */
-const betweenLibraries = importedFrom([
+/** What several of the later files need, whatever else they are: in one of them it would bring all of that along. */
+const shared = importedFrom([
   join(root, "instrumentations/shared/server-request.ts"),
   join(root, "src/node-buffer.ts"),
 ]);
@@ -163,7 +163,7 @@ await bundle.write({
     groups: [
       {
         name: "core",
-        test: (id) => isStub(id) || isIn(atStart, id) || isIn(betweenLibraries, id),
+        test: (id) => isStub(id) || isIn(atStart, id) || isIn(shared, id),
         priority: 4,
       },
       { name: "recording", test: (id) => isIn(contents.get("recording"), id), priority: 3 },

@@ -86,7 +86,7 @@ export class Capture {
   readonly #redactor: Redactor;
   readonly #keys = new BoundedMap<CacheKey>(MAX_REMEMBERED_KEYS);
   /** Of those the last one of each slot: a map would have to hash the key, which is a new string each time. */
-  readonly #keySlots: CacheKey[] = Array.from({ length: KEY_SLOTS }, () => NO_KEY);
+  readonly #keySlots: CacheKey[] = new Array<CacheKey>(KEY_SLOTS).fill(NO_KEY);
   /** By attribute name, its last short value: many attributes never have another. */
   readonly #attributes = new Map<string, { readonly isSensitive: boolean; value: string; clean: string }>();
   readonly #statements = new Map<SqlDialect, BoundedMap<SqlStatement>>();

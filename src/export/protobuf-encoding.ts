@@ -112,9 +112,9 @@ const NAME_SLOTS = 64;
 
 class EncodedName {
   name: string = "";
-  /** The field, in words. */
-  readonly words: Int32Array = new Int32Array((MAX_KNOWN_NAME * 3 + 8) >> 2);
-  /** In bytes; 0 while the name has come once. */
+  /** The field, once the name has come twice in a row. */
+  words: Int32Array | undefined = undefined;
+  /** In bytes; 0 while it has not. */
   length: number = 0;
 }
 
@@ -127,10 +127,12 @@ function writeName(chunk: Chunk, at: number, spanName: string): number {
   const slot = (length * 37 + name.charCodeAt(0) * 7 + name.charCodeAt(length - 1)) & (NAME_SLOTS - 1);
   const known = nameSlots[slot] as EncodedName;
   const isKnown = known.name === name;
-  if (isKnown && known.length !== 0) return writeWords(chunk, at, known.words, known.length);
+  if (isKnown && known.length !== 0) return writeWords(chunk, at, known.words as Int32Array, known.length);
   const end = writeString(chunk, at, 0x2a, name);
-  if (isKnown) known.length = keepWords(chunk, at, end, known.words);
-  else {
+  if (isKnown) {
+    known.words ??= new Int32Array((MAX_KNOWN_NAME * 3 + 8) >> 2);
+    known.length = keepWords(chunk, at, end, known.words);
+  } else {
     // It may be a slice of something large.
     known.name = length > MAX_KNOWN_CHARS ? copyText(name) : name;
     known.length = 0;
