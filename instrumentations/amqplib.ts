@@ -314,7 +314,8 @@ function publish(shared: Shared, channel: Channel, args: any[], original: AnyFun
   const tag = channel.lwm + channel.unconfirmed?.length;
   const callback: unknown = args[4];
   if (call !== undefined && isConfirmed && typeof callback === "function") {
-    args[4] = (...results: unknown[]) => call.runInCaller(callback as AnyFunction, undefined, results);
+    const inCaller = (...results: unknown[]): unknown => call.runInCaller(callback as AnyFunction, undefined, results);
+    args[4] = inCaller;
   }
   shared.publishing = state;
   let result: unknown;
@@ -550,10 +551,11 @@ function get(shared: Shared, channel: Channel, args: any[], original: AnyFunctio
     kit.owner.safely("get", () => reportGet(shared, channel, textOf(queue), caller, startMillis, error, message));
   const callback: unknown = args[2];
   if (typeof callback === "function") {
-    args[2] = function (this: unknown, ...results: any[]): unknown {
+    const reported = function (this: unknown, ...results: any[]): unknown {
       report(results[0], results[1]);
       return kit.tracing.run(caller, callback as AnyFunction, this, results);
     };
+    args[2] = reported;
   }
   let returned: any;
   try {

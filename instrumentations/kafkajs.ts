@@ -131,10 +131,11 @@ function withCluster(kafka: any, makeProducer: () => any): [producer: any, clust
   );
   const createCluster: unknown = key === undefined ? undefined : kafka[key];
   if (key === undefined || typeof createCluster !== "function") return [makeProducer(), undefined];
-  kafka[key] = function (this: unknown, ...args: unknown[]): unknown {
+  const createAndKeep = function (this: unknown, ...args: unknown[]): unknown {
     cluster = Reflect.apply(createCluster, this, args) as object;
     return cluster;
   };
+  kafka[key] = createAndKeep;
   try {
     return [makeProducer(), cluster];
   } finally {

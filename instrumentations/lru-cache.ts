@@ -97,9 +97,10 @@ function fetchGoesPastGet(LRUCache: any): boolean {
   if (typeof LRUCache.prototype.fetch !== "function") return false;
   const cache = new LRUCache({ max: 1 });
   let goesPastGet = true;
-  cache.get = () => {
+  const get = (): void => {
     goesPastGet = false;
   };
+  cache.get = get;
   cache.fetch("");
   return goesPastGet;
 }

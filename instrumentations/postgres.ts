@@ -147,23 +147,25 @@ function watch(query: any, execution: Execution, bound: Bound): void {
   const { forEachFn, cursorFn } = query;
   if (typeof forEachFn === "function" && forEachFn !== execution.forEachFn) {
     execution.streamedRows = Math.max(execution.streamedRows, 0);
-    execution.forEachFn = query.forEachFn = function (this: unknown, row: unknown, result: unknown): unknown {
+    const onRow = function (this: unknown, row: unknown, result: unknown): unknown {
       execution.streamedRows++;
       return tracing.run(execution.caller, forEachFn, this, [row, result]);
     };
+    execution.forEachFn = query.forEachFn = onRow;
   }
   if (typeof cursorFn === "function" && cursorFn !== execution.cursorFn) {
     execution.streamedRows = Math.max(execution.streamedRows, 0);
-    execution.cursorFn = query.cursorFn = function (this: unknown, rows: unknown): unknown {
+    const onRows = function (this: unknown, rows: unknown): unknown {
       if (Array.isArray(rows)) execution.streamedRows += rows.length;
       return tracing.run(execution.caller, cursorFn, this, [rows]);
     };
+    execution.cursorFn = query.cursorFn = onRows;
   }
   if (!execution.isRecorded) return;
   // An iterated cursor has new ones for every part.
   const { resolve, reject } = query;
   if (resolve !== execution.resolve) {
-    execution.resolve = query.resolve = function (this: unknown, result: unknown): unknown {
+    const onResult = function (this: unknown, result: unknown): unknown {
       const answer = Reflect.apply(resolve, this, [result]);
       try {
         succeed(query, execution, result, bound);
@@ -172,9 +174,10 @@ function watch(query: any, execution: Execution, bound: Bound): void {
       }
       return answer;
     };
+    execution.resolve = query.resolve = onResult;
   }
   if (reject !== execution.reject) {
-    execution.reject = query.reject = function (this: unknown, error: unknown): unknown {
+    const onError = function (this: unknown, error: unknown): unknown {
       const answer = Reflect.apply(reject, this, [error]);
       try {
         fail(query, execution, error, bound);
@@ -183,6 +186,7 @@ function watch(query: any, execution: Execution, bound: Bound): void {
       }
       return answer;
     };
+    execution.reject = query.reject = onError;
   }
 }
 

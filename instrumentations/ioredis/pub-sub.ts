@@ -236,7 +236,7 @@ export class PubSub {
     const names = channels.map((channel) => companionOf(String(channel)));
     for (const name of names) wanted.add(name);
     const { resolve, reject } = command;
-    command.resolve = (count) => {
+    const onReply = (count: unknown): unknown => {
       const returned = resolve.call(command, ownCount(redis, companions, count));
       // Not before: alone, ours would make a subscriber of a connection whose own subscription was refused. The application
       // may have changed its mind meanwhile.
@@ -251,10 +251,12 @@ export class PubSub {
       });
       return returned;
     };
-    command.reject = (error) => {
+    const onError = (error: unknown): unknown => {
       for (const name of names) wanted.delete(name);
       return reject.call(command, error);
     };
+    command.resolve = onReply;
+    command.reject = onError;
   }
 
   private subscribeCompanions(
@@ -281,10 +283,11 @@ export class PubSub {
     // Without channels it unsubscribes from all, ours included.
     const isAll = command.args.length === 0;
     const { resolve } = command;
-    command.resolve = (count) => {
+    const onReply = (count: unknown): unknown => {
       if (isAll) activeOf(redis, companions)[kind].clear();
       return resolve.call(command, ownCount(redis, companions, count));
     };
+    command.resolve = onReply;
     if (isAll) return wanted.clear();
     // Ours go first, so that the application's own is the one that leaves subscriber mode.
     const names = command.args.map((channel) => companionOf(String(channel))).filter((name) => wanted.delete(name));
@@ -308,17 +311,19 @@ export class PubSub {
     });
     const { resolve, reject } = command;
     // Where the library settles it, not a microtask later: the application's own reply may be the next one.
-    command.resolve = (reply) => {
+    const onReply = (reply: unknown): unknown => {
       this.safely("a reply to us", () => onEnd?.(undefined));
       return resolve.call(command, reply);
     };
-    command.reject = (error) => {
+    const onError = (error: unknown): unknown => {
       this.safely("a refusal", () => {
         this.onFailure(redis, error);
         onEnd?.(error);
       });
       return reject.call(command, error);
     };
+    command.resolve = onReply;
+    command.reject = onError;
     command[kCall] = null;
     this.ours.add(command);
     redis.sendCommand(command);

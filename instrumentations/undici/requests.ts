@@ -75,6 +75,7 @@ export class RequestTracer {
   private readonly begin: (request: UndiciRequest, origin: Origin) => OperationCall<UndiciExchange> | undefined;
   private readonly origins = new Origins("");
   private readonly patched = new Set<object>();
+  private watchesSockets = false;
   private expectsSocket = false;
   private readonly stopExpecting = (): void => {
     this.expectsSocket = false;
@@ -83,7 +84,7 @@ export class RequestTracer {
   constructor(kit: Kit) {
     this.kit = kit;
     const bound = kit.bind(createOperation(kit));
-    this.begin = (request, origin) =>
+    const begin = (request: UndiciRequest, origin: Origin): OperationCall<UndiciExchange> | undefined =>
       beginOperation(
         bound,
         request,
@@ -92,6 +93,7 @@ export class RequestTracer {
         undefined,
         delivery === undefined || delivery.resendCount > 0 ? undefined : delivery.startMillis,
       );
+    this.begin = begin;
   }
 
   onSend({ request, socket }: SendMessage): void {
@@ -124,14 +126,12 @@ export class RequestTracer {
 
   /** The socket that connects next, in this very call, is undici's. */
   onBeforeConnect(): void {
-    this.patchSockets();
+    if (!this.watchesSockets) {
+      this.watchesSockets = true;
+      onSocketConnect((socket) => this.onConnect(socket));
+    }
     this.expectsSocket = true;
     queueMicrotask(this.stopExpecting);
-  }
-
-  private patchSockets(): void {
-    this.patchSockets = () => {};
-    onSocketConnect((socket) => this.onConnect(socket));
   }
 
   /** Any socket of the process. */

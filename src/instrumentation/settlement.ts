@@ -80,16 +80,18 @@ export function libraryCallbacks(
  */
 export function settleByMethods(call: OperationCall, target: any, resolveName: string, rejectName: string): void {
   const { [resolveName]: resolve, [rejectName]: reject } = target;
-  target[resolveName] = function (this: unknown, result: unknown): unknown {
+  const onResult = function (this: unknown, result: unknown): unknown {
     const answer = Reflect.apply(resolve, this, [result]);
     call.succeed(result);
     return answer;
   };
-  target[rejectName] = function (this: unknown, error: unknown): unknown {
+  const onError = function (this: unknown, error: unknown): unknown {
     const answer = Reflect.apply(reject, this, [error]);
     call.fail(error);
     return answer;
   };
+  target[resolveName] = onResult;
+  target[rejectName] = onError;
 }
 
 /**

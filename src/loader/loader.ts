@@ -69,10 +69,11 @@ export class Loader {
   install(): void {
     const { load } = ModulePrototype;
     const onLoaded = this.onLoaded.bind(this);
-    ModulePrototype.load = function (this: LoadableModule, filename: string): void {
+    const loadAndPatch = function (this: LoadableModule, filename: string): void {
       Reflect.apply(load, this, [filename]);
       onLoaded(this, filename);
     };
+    ModulePrototype.load = loadAndPatch;
     const builtins = [...this.targets.keys()].filter((name) => name.startsWith("node:"));
     watchBuiltins(builtins, (name, exports) => this.patchBuiltin(name, exports));
     hookModules(this.modulePaths, this.optionalPaths, (exports, filename) => onLoaded({ exports }, filename));

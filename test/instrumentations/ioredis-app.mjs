@@ -95,6 +95,16 @@ async function main() {
     note(Object.keys(new Redis.Command("get", ["k"])).includes("name"));
   });
 
+  await scenario("commands made by hand", async (note) => {
+    for (const args of [["a"], ["a", "b", "c"]]) {
+      const command = new Redis.Command("get", args, { replyEncoding: "utf8" });
+      const { resolve, reject } = command;
+      redis.sendCommand(command).catch(() => {});
+      await Promise.allSettled([command.promise]);
+      note(command.resolve === resolve, command.reject === reject);
+    }
+  });
+
   await scenario("callbacks", async (note, where) => {
     await new Promise((resolve) => {
       const returned = redis.get("a", function (...args) {
