@@ -369,7 +369,7 @@ const commandOperation: Operation<unknown, RedisCommand> = {
   start(span, call, capture) {
     const { state: command, self, args } = call;
     span.name = command.name;
-    span.attributeBlock(connectionOf(self).database);
+    span.attributeBlock(call.target ?? connectionOf(self).database);
     const procedure = command.isStoredProcedure ? scriptName(self, args[0]) : undefined;
     call.state = describeCall(span, command, args, capture, procedure);
   },
@@ -377,7 +377,35 @@ const commandOperation: Operation<unknown, RedisCommand> = {
     describeReply(span, call.state, call.args, reply, capture, text);
   },
   fail: (span, error, call) => recordRedisFailure(span, error, call.state),
+  waits: {
+    atStart(call) {
+      const { state: command, self, args } = call;
+      // A script's name may be given later; a cluster or a sentinel chooses the server.
+      if (command.isStoredProcedure || self.isCluster === true || self.options.sentinels) return false;
+      if (!areTexts(args)) return false;
+      call.target = connectionOf(self).database;
+      return true;
+    },
+    atEnd: (_call, reply, text) => text !== undefined || isFinal(reply),
+  },
 };
+
+/** UTF-16 units of arguments that may wait to be described. */
+const MAX_WAITING_CHARS = 4096;
+
+function areTexts(args: readonly unknown[]): boolean {
+  let chars = args.length;
+  for (const argument of args) {
+    if (typeof argument === "string") chars += argument.length;
+    else if (typeof argument !== "number") return false;
+  }
+  return chars <= MAX_WAITING_CHARS;
+}
+
+/** Nobody can change it. */
+function isFinal(reply: unknown): boolean {
+  return reply === null || typeof reply === "number" || (typeof reply === "string" && reply.length <= MAX_WAITING_CHARS);
+}
 
 /** The name under which the application defined the script with this hash. */
 function scriptName({ scriptsSet }: Redis, sha: unknown): string | undefined {

@@ -1,7 +1,7 @@
 import type { Context } from "@opentelemetry/api";
 import { counters, diag } from "../diag/diag.ts";
 import { reanchor } from "../trace/clock.ts";
-import type { InstrumentationScope, SpanSink } from "../trace/pipeline.ts";
+import type { Ended, InstrumentationScope, SpanSink } from "../trace/pipeline.ts";
 import type { Span } from "../trace/span.ts";
 import type { Batch } from "./batch.ts";
 import { type Chunk, ChunkPool } from "./chunk.ts";
@@ -59,6 +59,7 @@ interface HeldBatch extends Batch {
  */
 export class BatchSink implements SpanSink {
   readonly observesStart = false;
+  readonly takesUnmade: boolean;
   /** Called after each ended span once set, which is encoded at once: an exiting process has no later batch. */
   onEncoded: (() => void) | undefined = undefined;
   private readonly encoding: Encoding;
@@ -67,7 +68,7 @@ export class BatchSink implements SpanSink {
   private readonly sender: Sender;
   private readonly releases: boolean;
   /** Not encoded yet: as many as are encoded together, of which the first `endedCount` are spans. */
-  private readonly ended: Array<Span | undefined>;
+  private readonly ended: Array<Ended | undefined>;
   private endedCount = 0;
   /** How many are to wait, by the size of the last ones. */
   private together: number;
@@ -101,7 +102,7 @@ export class BatchSink implements SpanSink {
     this.encoding = encoding;
     this.limits = limits;
     this.runOutside = runOutside;
-    this.releases = releases;
+    this.releases = this.takesUnmade = releases;
     const { maxBatchSpans, maxQueueSpans, maxQueueBytes } = limits;
     const together = Math.min(ENCODED_TOGETHER, maxBatchSpans, maxQueueSpans, Math.ceil(maxQueueBytes / BYTES_EACH));
     this.together = Math.max(1, together);
@@ -111,9 +112,9 @@ export class BatchSink implements SpanSink {
 
   onStart(_span: Span, _parent: Context): void {}
 
-  onEnd(span: Span): void {
+  onEnd(ended: Ended): void {
     if (this.isClosed) return;
-    this.ended[this.endedCount++] = span;
+    this.ended[this.endedCount++] = ended;
     if (this.endedCount >= this.together || this.onEncoded !== undefined) this.encodeEnded();
     else if (this.timer === undefined && !this.isDue) this.startDelay();
   }
@@ -169,6 +170,7 @@ export class BatchSink implements SpanSink {
     if (endedCount === 0) return;
     this.endedCount = 0;
     this.encodedBytes = 0;
+    for (let index = 0; index < endedCount; index++) ended[index] = (ended[index] as Ended).toSpan();
     for (let index = 0; index < endedCount; index++) {
       this.encode(ended[index] as Span);
       ended[index] = undefined;

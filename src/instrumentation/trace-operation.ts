@@ -1,9 +1,12 @@
 import type { Span as ApiSpan } from "@opentelemetry/api";
 import type { Capture } from "../capture/capture.ts";
 import { now } from "../trace/clock.ts";
+import type { AttributeBlock } from "../trace/attributes.ts";
 import type { TraceContext } from "../trace/context.ts";
+import type { Ended } from "../trace/pipeline.ts";
 import { RequestScope } from "../trace/request-scope.ts";
 import { KIND_CONSUMER, KIND_SERVER } from "../trace/span-kind.ts";
+import type { Span } from "../trace/span.ts";
 import { errorMessage, errorType } from "./errors.ts";
 import type { Operation, OperationSpan } from "./operation.ts";
 import type { Instrumented } from "./safely.ts";
@@ -20,7 +23,7 @@ export interface BoundOperation<Result = any, State = any> {
 }
 
 /** One traced call, from its start to the one time it settles. */
-export class OperationCall<State = any> {
+export class OperationCall<State = any> implements Ended {
   /** The library's object the method was called on. */
   readonly self: any;
   /** A copy of the arguments, ours to change: the library gets these. */
@@ -36,8 +39,15 @@ export class OperationCall<State = any> {
   recording: boolean;
   /** For the description: what it learns at the start and needs at the end. */
   state: State;
+  /** For the description: where the call goes, as of its start. */
+  target: AttributeBlock | undefined;
   /** For the description: when the call was over (clock as above), if that was before it settles. */
   endMillis: number | undefined;
+  /** There is no span yet: `start` has not run. */
+  private waits: boolean;
+  private userBlock: AttributeBlock | undefined;
+  private result: unknown;
+  private text: string | undefined;
   private settled: boolean;
   private holds: number;
   private readonly bound: BoundOperation<any, State>;
@@ -59,7 +69,12 @@ export class OperationCall<State = any> {
     this.startMillis = startMillis;
     this.recording = false;
     this.state = state;
+    this.target = undefined;
     this.endMillis = undefined;
+    this.waits = false;
+    this.userBlock = undefined;
+    this.result = undefined;
+    this.text = undefined;
     this.settled = false;
     this.holds = 0;
   }
@@ -70,13 +85,21 @@ export class OperationCall<State = any> {
     this.settled = true;
     const { bound } = this;
     const { operation, owner } = bound;
-    if (this.recording && operation.finish !== undefined && owner.enabled) {
+    if (this.waits) {
       try {
-        operation.finish(this.span, result, this, bound.capture, text);
+        if (operation.waits?.atEnd(this, result, text) === true) {
+          this.endMillis ??= now();
+          this.result = result;
+          this.text = text;
+          bound.tracing.endUnmade(this);
+          return;
+        }
       } catch (error) {
-        owner.disable(`${operation.title}, finish`, error);
+        owner.disable(`${operation.title}, atEnd`, error);
       }
+      this.make();
     }
+    if (this.recording && owner.enabled) this.finish(result, text);
     this.close();
   }
 
@@ -86,6 +109,7 @@ export class OperationCall<State = any> {
     this.settled = true;
     const { bound } = this;
     const { operation, owner } = bound;
+    if (this.waits) this.make();
     if (this.recording && owner.enabled) {
       try {
         if (operation.fail !== undefined) operation.fail(this.span, error, this, bound.capture);
@@ -115,6 +139,49 @@ export class OperationCall<State = any> {
   /** Runs the application's own callback where the application made the call. */
   runInCaller<A extends unknown[]>(callback: (...args: A) => unknown, self: unknown, args: A): unknown {
     return this.bound.tracing.run(this.caller, callback, self, args);
+  }
+
+  /** True when the call is described later. */
+  wait(): boolean {
+    const { operation, tracing } = this.bound;
+    if (operation.waits === undefined || !tracing.canMakeLater(this.caller)) return false;
+    if (!operation.waits.atStart(this)) return false;
+    this.recording = this.waits = true;
+    this.userBlock = this.caller.request?.userBlock;
+    return true;
+  }
+
+  /** For the sink: the span of a call that has waited. */
+  toSpan(): Span {
+    const span = this.make();
+    this.finish(this.result, this.text);
+    span.close(this.endMillis as number);
+    return span;
+  }
+
+  private make(): Span {
+    const { operation, owner, tracing, capture } = this.bound;
+    // `canMakeLater` has said that it is one.
+    const parent = this.caller.span as Span;
+    const span = tracing.make(operation.kind, operation.title, parent, this.startMillis, this.userBlock);
+    this.waits = false;
+    this.span = span;
+    try {
+      operation.start(span, this, capture);
+    } catch (error) {
+      owner.disable(`${operation.title}, start`, error);
+    }
+    return span;
+  }
+
+  private finish(result: unknown, text: string | undefined): void {
+    const { operation, owner, capture } = this.bound;
+    if (operation.finish === undefined) return;
+    try {
+      operation.finish(this.span, result, this, capture, text);
+    } catch (error) {
+      owner.disable(`${operation.title}, finish`, error);
+    }
   }
 
   private close(): void {
@@ -152,6 +219,7 @@ export function beginOperation<State>(
   try {
     const call = new OperationCall<State>(bound, self, args, caller, state as State, startMillis);
     if (operation.skip?.(call) === true) return undefined;
+    if (call.wait()) return call;
     const parent = operation.parent === undefined ? caller : operation.parent(call);
     const span = tracing.start(operation.kind, operation.title, parent, call.startMillis);
     const isEntry = operation.kind === KIND_SERVER || operation.kind === KIND_CONSUMER;

@@ -1,5 +1,8 @@
 import type { SpanKind, TextMapPropagator } from "@opentelemetry/api";
+import type { AttributeBlock } from "../trace/attributes.ts";
 import type { TraceContext } from "../trace/context.ts";
+import type { Ended } from "../trace/pipeline.ts";
+import type { Span, SpanIdentity } from "../trace/span.ts";
 import type { OperationSpan } from "./operation.ts";
 
 /**
@@ -13,6 +16,16 @@ export interface Tracing {
   declines(parent: TraceContext): boolean;
   /** `startMillis` is a reading of `trace/clock.ts`. The span may be one that records nothing. */
   start(kind: SpanKind, name: string, parent: TraceContext, startMillis: number): OperationSpan;
+  /** See `Tracer`, which these three are of. */
+  canMakeLater(parent: TraceContext): boolean;
+  endUnmade(ended: Ended): void;
+  make(
+    kind: SpanKind,
+    name: string,
+    parent: SpanIdentity,
+    startMillis: number,
+    userBlock: AttributeBlock | undefined,
+  ): Span;
   run<A extends any[], R>(context: TraceContext, fn: (...args: A) => R, self: unknown, args: A): R;
   /** The rest of this synchronous execution, and all it starts, runs in `context`. */
   enter(context: TraceContext): void;

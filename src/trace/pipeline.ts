@@ -10,13 +10,21 @@ export interface InstrumentationScope {
   readonly schemaUrl?: string | undefined;
 }
 
+/** A span that has ended, or what it can be made of. */
+export interface Ended {
+  /** Asked once, when the sink wants to read it. */
+  toSpan(): Span;
+}
+
 /** Where spans go. An implementation never throws and never blocks. */
 export interface SpanSink {
   /** True when somebody wants to see spans as they start. */
   readonly observesStart: boolean;
+  /** True when nobody sees a span before it is exported: then `onEnd` may get what is not one yet. */
+  readonly takesUnmade: boolean;
   onStart(span: Span, parent: Context): void;
   /** The span is read-only from here; the sink calls `span.release()` once it needs it no more. */
-  onEnd(span: Span): void;
+  onEnd(ended: Ended): void;
 }
 
 /** What an application's own strings pass before they are kept on a span. */

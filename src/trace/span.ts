@@ -399,9 +399,17 @@ export class Span implements ApiSpan, SpanIdentity {
 
   end(endTime?: TimeInput): void {
     if (this.endMillis !== -1) return;
-    const end = endTime === undefined ? now() : fromTimeInput(endTime);
-    this.endMillis = end < this.startMillis ? this.startMillis : end;
+    this.close(endTime === undefined ? now() : fromTimeInput(endTime));
     this.pipeline.sink.onEnd(this);
+  }
+
+  /** Ends it without telling the sink, which has asked for it. `endMillis` is a reading of `clock.ts`. */
+  close(endMillis: number): void {
+    this.endMillis = endMillis < this.startMillis ? this.startMillis : endMillis;
+  }
+
+  toSpan(): this {
+    return this;
   }
 
   /** Lets go of everything a child does not need. The exporter's to call, once the span is bytes. */

@@ -6,10 +6,11 @@ import type {
   Tracer as ApiTracer,
   TracerProvider as ApiTracerProvider,
 } from "@opentelemetry/api";
+import type { AttributeBlock } from "./attributes.ts";
 import { fromTimeInput, now } from "./clock.ts";
 import { activeContext, runInContext, TraceContext } from "./context.ts";
 import { randomWord } from "./ids.ts";
-import type { InstrumentationScope, SpanPipeline } from "./pipeline.ts";
+import type { Ended, InstrumentationScope, SpanPipeline } from "./pipeline.ts";
 import { KIND_INTERNAL } from "./span-kind.ts";
 import { FLAG_RANDOM, PropagatedSpan, Span, type SpanIdentity } from "./span.ts";
 
@@ -61,6 +62,33 @@ export class Tracer implements ApiTracer {
     const { span } = parent;
     if (span === undefined) return this.pipeline.sampler.neverSamplesRoot;
     return span instanceof PropagatedSpan && !this.pipeline.sampler.sampleChild(span);
+  }
+
+  /**
+   * True when a span below `parent` is certain to be recorded, and nobody sees it before it is exported: then it need not be
+   * started, and what has ended may be told with `endUnmade`.
+   */
+  canMakeLater(parent: TraceContext): boolean {
+    const { sampler, sink } = this.pipeline;
+    const { span } = parent;
+    return sink.takesUnmade && span instanceof Span && sampler.sampleChild(span);
+  }
+
+  endUnmade(ended: Ended): void {
+    this.pipeline.sink.onEnd(ended);
+  }
+
+  /** The span of such a call: as `start`, but for the user, who is the one of when the call was made. */
+  make(
+    kind: SpanKind,
+    name: string,
+    parent: SpanIdentity,
+    startMillis: number,
+    userBlock: AttributeBlock | undefined,
+  ): Span {
+    const span = new Span(this.pipeline, this.scope, parent, kind, name, startMillis);
+    if (userBlock !== undefined) span.attributeBlock(userBlock);
+    return span;
   }
 
   startSpan(name: string, options: SpanOptions = {}, context: Context = activeContext()): ApiSpan {
