@@ -1,11 +1,8 @@
 import type { SpanKind, TextMapPropagator } from "@opentelemetry/api";
 import type { OperationSpan } from "./instrumentation/operation.ts";
-import type { Tracing } from "./instrumentation/tracing.ts";
+import type { Deferring, Tracing } from "./instrumentation/tracing.ts";
 import type { Recording } from "./recording.ts";
-import type { AttributeBlock } from "./trace/attributes.ts";
 import { activeContext, enterContext, runInContext, type TraceContext } from "./trace/context.ts";
-import type { Ended } from "./trace/pipeline.ts";
-import type { Span, SpanIdentity } from "./trace/span.ts";
 import type { Tracer } from "./trace/tracer.ts";
 
 /** Our own tracing for the instrumentations of one scope, of which all but contexts is there from the first span on. */
@@ -36,22 +33,9 @@ export class LateTracing implements Tracing {
     return (this.tracer ?? this.createTracer()).start(kind, name, parent, startMillis);
   }
 
-  canMakeLater(parent: TraceContext): boolean {
-    return (this.tracer ?? this.createTracer()).canMakeLater(parent);
-  }
-
-  endUnmade(ended: Ended): void {
-    (this.tracer ?? this.createTracer()).endUnmade(ended);
-  }
-
-  make(
-    kind: SpanKind,
-    name: string,
-    parent: SpanIdentity,
-    startMillis: number,
-    userBlock: AttributeBlock | undefined,
-  ): Span {
-    return (this.tracer ?? this.createTracer()).make(kind, name, parent, startMillis, userBlock);
+  deferring(parent: TraceContext): Deferring | undefined {
+    const tracer = this.tracer ?? this.createTracer();
+    return tracer.defers(parent) ? tracer : undefined;
   }
 
   private createTracer(): Tracer {

@@ -30,7 +30,7 @@ const NO_SPAN: NoSpan = {
 
 const NO_TRACER = {
   declines: () => true,
-  canMakeLater: () => false,
+  defers: () => false,
   start: () => NO_SPAN,
   startSpan: () => NO_SPAN,
   startActiveSpan: (...args: unknown[]) => (args.at(-1) as (span: Span) => unknown)(NO_SPAN),

@@ -120,14 +120,6 @@ class ForeignTracing implements Tracing {
   declines(): boolean {
     return false;
   }
-  /** Another SDK's processors see each span as it starts. */
-  canMakeLater(): boolean {
-    return false;
-  }
-  endUnmade(): void {}
-  make(): never {
-    throw new Error("another SDK's spans are started");
-  }
   start(kind: SpanKind, name: string, parent: TraceContext, startMillis: number): OperationSpan {
     return new ForeignSpan(this.tracer.startSpan(name, { kind, startTime: startMillis }, parent), name, this.capture);
   }

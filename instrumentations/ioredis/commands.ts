@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { EventEmitter } from "node:events";
 import type { Kit, Wrapper } from "../../src/instrumentation/kit.ts";
-import type { Operation } from "../../src/instrumentation/operation.ts";
+import { NOT_DEFERRED, type Operation } from "../../src/instrumentation/operation.ts";
 import { settleByMethods } from "../../src/instrumentation/settlement.ts";
 import { beginOperation, type BoundOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
 import { now } from "../../src/trace/clock.ts";
@@ -23,6 +23,7 @@ import {
   withContext,
   withoutContext,
 } from "../shared/redis-streams.ts";
+import { areConstant } from "../shared/deferral.ts";
 import {
   type Command,
   connectionOf,
@@ -377,35 +378,18 @@ const commandOperation: Operation<unknown, RedisCommand> = {
     describeReply(span, call.state, call.args, reply, capture, text);
   },
   fail: (span, error, call) => recordRedisFailure(span, error, call.state),
-  waits: {
+  deferral: {
     atStart(call) {
       const { state: command, self, args } = call;
       // A script's name may be given later; a cluster or a sentinel chooses the server.
       if (command.isStoredProcedure || self.isCluster === true || self.options.sentinels) return false;
-      if (!areTexts(args)) return false;
+      if (!areConstant(args)) return false;
       call.target = connectionOf(self).database;
       return true;
     },
-    atEnd: (_call, reply, text) => text !== undefined || isFinal(reply),
+    atEnd: (_call, reply, text) => (text !== undefined || areConstant([reply]) ? reply : NOT_DEFERRED),
   },
 };
-
-/** UTF-16 units of arguments that may wait to be described. */
-const MAX_WAITING_CHARS = 4096;
-
-function areTexts(args: readonly unknown[]): boolean {
-  let chars = args.length;
-  for (const argument of args) {
-    if (typeof argument === "string") chars += argument.length;
-    else if (typeof argument !== "number") return false;
-  }
-  return chars <= MAX_WAITING_CHARS;
-}
-
-/** Nobody can change it. */
-function isFinal(reply: unknown): boolean {
-  return reply === null || typeof reply === "number" || (typeof reply === "string" && reply.length <= MAX_WAITING_CHARS);
-}
 
 /** The name under which the application defined the script with this hash. */
 function scriptName({ scriptsSet }: Redis, sha: unknown): string | undefined {

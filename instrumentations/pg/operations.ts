@@ -1,5 +1,6 @@
 import type { SqlStatement } from "../../src/capture/sql.ts";
-import type { Operation, OperationSpan } from "../../src/instrumentation/operation.ts";
+import type { Operation } from "../../src/instrumentation/operation.ts";
+import type { OperationCall } from "../../src/instrumentation/trace-operation.ts";
 import {
   DB_RESPONSE_RETURNED_ROWS,
   TRACEKIT_DB_AFFECTED_ROWS,
@@ -12,6 +13,7 @@ import { KIND_CLIENT } from "../../src/trace/span-kind.ts";
 import { recordError, sqlStateOf, SYSTEM } from "../shared/postgresql.ts";
 import { isChange, recordParameters, statementBlock } from "../shared/sql.ts";
 import type { SqlTransactions } from "../shared/sql-transactions.ts";
+import { areConstant } from "../shared/deferral.ts";
 import type { Connection } from "./connection.ts";
 
 /** PostgreSQL cuts longer names itself. */
@@ -19,9 +21,18 @@ const MAX_STATEMENT_NAME = 63;
 
 /** What a query learns on its way. */
 export class QueryState {
+  /** What it asks, as it was when it began; once `isRead`. */
+  isRead = false;
+  text: unknown = undefined;
+  name: unknown = undefined;
+  parameters: readonly unknown[] | undefined = undefined;
+  poolWaitMillis = 0;
   sql: SqlStatement | undefined = undefined;
   /** Rows a submittable was given one by one; -1: pg collected them. */
   streamedRows = -1;
+  /** -1: none to speak of. */
+  returnedRows = -1;
+  affectedRows = -1;
   readonly connection: Connection;
   /** Where its connection has a transaction open, or this query may begin one: who is to hear how it ended. */
   transactions: SqlTransactions | undefined = undefined;
@@ -37,36 +48,31 @@ export const queryOperation: Operation<unknown, QueryState> = {
   kind: KIND_CLIENT,
   leaf: true,
   start(span, call, capture) {
-    const client = call.self;
-    const [config, values] = call.args;
-    const source = sourceOf(config);
-    const name: unknown = source?.name;
-    const text = textOf(client, config);
-    const parameters: unknown = values && typeof values !== "function" ? values : source?.values;
-
-    const { connection } = call.state;
+    const { state } = call;
+    if (!state.isRead) read(call);
+    const { connection, text, name, parameters, poolWaitMillis } = state;
     span.attributeBlock(connection.block);
     span.name = SYSTEM;
     if (typeof text === "string") {
       const sql = capture.sql(text);
-      call.state.sql = sql;
+      state.sql = sql;
       if (sql.summary !== "") span.name = sql.summary;
       span.attributeBlock(statementBlock(sql));
-      if (Array.isArray(parameters) && capture.sqlParameters) {
+      if (parameters !== undefined && capture.sqlParameters) {
         recordParameters(span, sql, withoutConversions(parameters), capture);
       }
     }
     if (typeof name === "string" && name !== "") {
       span.attribute(TRACEKIT_DB_STATEMENT_NAME, name.slice(0, MAX_STATEMENT_NAME));
     }
-    if (connection.poolWaitMillis !== 0) {
-      span.attribute(TRACEKIT_DB_POOL_WAIT, Math.round(connection.poolWaitMillis * 1000) / 1000);
-      connection.poolWaitMillis = 0;
-    }
+    if (poolWaitMillis !== 0) span.attribute(TRACEKIT_DB_POOL_WAIT, Math.round(poolWaitMillis * 1000) / 1000);
   },
   finish(span, result, call) {
-    const { sql, transactions, connection } = call.state;
-    recordRows(span, result, call.state);
+    const { state } = call;
+    const { sql, transactions, connection } = state;
+    if (result !== undefined) countRows(result, state);
+    if (state.returnedRows !== -1) span.attribute(DB_RESPONSE_RETURNED_ROWS, state.returnedRows);
+    if (state.affectedRows !== -1) span.attribute(TRACEKIT_DB_AFFECTED_ROWS, state.affectedRows);
     if (transactions === undefined || sql === undefined) return;
     // The transaction ends right here: not before the query that ended it.
     call.endMillis = now();
@@ -79,7 +85,38 @@ export const queryOperation: Operation<unknown, QueryState> = {
     call.endMillis = now();
     transactions.failed(connection, sql, error, isConnectionLost(call.self, error));
   },
+  deferral: {
+    atStart(call) {
+      const { state, args } = call;
+      read(call);
+      const { text, parameters } = state;
+      if (typeof text !== "string" || state.transactions !== undefined || typeof args[0].submit === "function")
+        return false;
+      if (!areConstant(parameters ?? NO_PARAMETERS, text.length)) return false;
+      // The application may use its list again.
+      state.parameters = parameters?.slice();
+      return true;
+    },
+    atEnd({ state }, result) {
+      countRows(result, state);
+      return undefined;
+    },
+  },
 };
+
+const NO_PARAMETERS: readonly unknown[] = [];
+
+function read({ self, args: [config, values], state }: OperationCall<QueryState>): void {
+  const { connection } = state;
+  const source = sourceOf(config);
+  const parameters: unknown = values && typeof values !== "function" ? values : source?.values;
+  state.isRead = true;
+  state.text = textOf(self, config);
+  state.name = source?.name;
+  if (Array.isArray(parameters)) state.parameters = parameters;
+  state.poolWaitMillis = connection.poolWaitMillis;
+  connection.poolWaitMillis = 0;
+}
 
 /** A connection, where no query could tell. */
 export const connectOperation: Operation<unknown, AttributeBlock> = {
@@ -134,7 +171,8 @@ function shownForm(parameter: unknown): unknown {
 // What comes back.
 
 /** A result, or one for each statement of a text that holds several; of a submittable, itself. */
-function recordRows(span: OperationSpan, result: unknown, { sql, streamedRows }: QueryState): void {
+function countRows(result: unknown, state: QueryState): void {
+  const { sql, streamedRows } = state;
   let returned = -1;
   let affected = -1;
   const several: readonly unknown[] | undefined = Array.isArray(result) ? result : undefined;
@@ -153,9 +191,8 @@ function recordRows(span: OperationSpan, result: unknown, { sql, streamedRows }:
       affected = Math.max(affected, 0) + count;
     }
   }
-  if (streamedRows > 0) returned = streamedRows;
-  if (returned !== -1) span.attribute(DB_RESPONSE_RETURNED_ROWS, returned);
-  if (affected !== -1) span.attribute(TRACEKIT_DB_AFFECTED_ROWS, affected);
+  state.returnedRows = streamedRows > 0 ? streamedRows : returned;
+  state.affectedRows = affected;
 }
 
 /** Native clients say 0 where the server has counted nothing: BEGIN, CREATE TABLE. */

@@ -1,8 +1,8 @@
 import type { Context } from "@opentelemetry/api";
 import { counters, diag } from "../diag/diag.ts";
 import { reanchor } from "../trace/clock.ts";
-import type { Ended, InstrumentationScope, SpanSink } from "../trace/pipeline.ts";
-import type { Span } from "../trace/span.ts";
+import type { DeferredSpan, InstrumentationScope, SpanSink } from "../trace/pipeline.ts";
+import { Span } from "../trace/span.ts";
 import type { Batch } from "./batch.ts";
 import { type Chunk, ChunkPool } from "./chunk.ts";
 import type { Encoding, ScopeSpans } from "./encoding.ts";
@@ -59,7 +59,6 @@ interface HeldBatch extends Batch {
  */
 export class BatchSink implements SpanSink {
   readonly observesStart = false;
-  readonly takesUnmade: boolean;
   /** Called after each ended span once set, which is encoded at once: an exiting process has no later batch. */
   onEncoded: (() => void) | undefined = undefined;
   private readonly encoding: Encoding;
@@ -68,7 +67,7 @@ export class BatchSink implements SpanSink {
   private readonly sender: Sender;
   private readonly releases: boolean;
   /** Not encoded yet: as many as are encoded together, of which the first `endedCount` are spans. */
-  private readonly ended: Array<Ended | undefined>;
+  private readonly ended: Array<Span | DeferredSpan | undefined>;
   private endedCount = 0;
   /** How many are to wait, by the size of the last ones. */
   private together: number;
@@ -102,7 +101,7 @@ export class BatchSink implements SpanSink {
     this.encoding = encoding;
     this.limits = limits;
     this.runOutside = runOutside;
-    this.releases = this.takesUnmade = releases;
+    this.releases = releases;
     const { maxBatchSpans, maxQueueSpans, maxQueueBytes } = limits;
     const together = Math.min(ENCODED_TOGETHER, maxBatchSpans, maxQueueSpans, Math.ceil(maxQueueBytes / BYTES_EACH));
     this.together = Math.max(1, together);
@@ -112,11 +111,12 @@ export class BatchSink implements SpanSink {
 
   onStart(_span: Span, _parent: Context): void {}
 
-  onEnd(ended: Ended): void {
-    if (this.isClosed) return;
-    this.ended[this.endedCount++] = ended;
-    if (this.endedCount >= this.together || this.onEncoded !== undefined) this.encodeEnded();
-    else if (this.timer === undefined && !this.isDue) this.startDelay();
+  onEnd(span: Span): void {
+    this.add(span);
+  }
+
+  onDeferredEnd(span: DeferredSpan): void {
+    this.add(span);
   }
 
   /** Sends what has ended so far. Resolves when all of it was accepted, refused or given up, or after `flushTimeoutMillis`. */
@@ -165,18 +165,39 @@ export class BatchSink implements SpanSink {
     return pending;
   }
 
+  private add(span: Span | DeferredSpan): void {
+    if (this.isClosed) return;
+    this.ended[this.endedCount++] = span;
+    if (this.endedCount >= this.together || this.onEncoded !== undefined) this.encodeEnded();
+    else if (this.timer === undefined && !this.isDue) this.startDelay();
+  }
+
   private encodeEnded(): void {
     const { ended, endedCount } = this;
     if (endedCount === 0) return;
     this.endedCount = 0;
     this.encodedBytes = 0;
-    for (let index = 0; index < endedCount; index++) ended[index] = (ended[index] as Ended).toSpan();
+    // One after the other: together they are more instructions than the cache holds.
     for (let index = 0; index < endedCount; index++) {
-      this.encode(ended[index] as Span);
+      const span = ended[index];
+      if (!(span instanceof Span)) ended[index] = this.make(span as DeferredSpan);
+    }
+    for (let index = 0; index < endedCount; index++) {
+      const span = ended[index] as Span | undefined;
+      if (span !== undefined) this.encode(span);
       ended[index] = undefined;
     }
     const fitting = Math.ceil((BYTES_TOGETHER * endedCount) / (this.encodedBytes + 1));
     this.together = Math.min(fitting, ended.length);
+  }
+
+  private make(deferred: DeferredSpan): Span | undefined {
+    try {
+      return deferred.toSpan();
+    } catch (error) {
+      this.drop(`one could not be made: ${String(error)}`);
+      return undefined;
+    }
   }
 
   private encode(span: Span): void {

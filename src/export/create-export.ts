@@ -118,7 +118,6 @@ function combine(otlp: SpanSink | undefined, standard: SpanSink | undefined): Sp
   if (standard === undefined) return otlp;
   return {
     observesStart: standard.observesStart,
-    takesUnmade: false,
     onStart: (span, parent) => standard.onStart(span, parent),
     onEnd(span) {
       otlp.onEnd(span);
@@ -130,7 +129,6 @@ function combine(otlp: SpanSink | undefined, standard: SpanSink | undefined): Sp
 /** OTEL_TRACES_EXPORTER=none. */
 const NOWHERE: SpanSink = {
   observesStart: false,
-  takesUnmade: false,
   onStart() {},
-  onEnd: (ended) => ended.toSpan().release(),
+  onEnd: (span: Span) => span.release(),
 };

@@ -12,7 +12,7 @@ import {
   type SpanProcessor,
 } from "@opentelemetry/sdk-trace-base";
 import { diag } from "../diag/diag.ts";
-import type { Ended, SpanSink } from "../trace/pipeline.ts";
+import type { SpanSink } from "../trace/pipeline.ts";
 import type { Span } from "../trace/span.ts";
 
 export interface StandardLane extends SpanSink {
@@ -55,17 +55,15 @@ export function createStandardLane(options: StandardLaneOptions): StandardLane {
   return {
     resource: resourceFromAttributes(options.resource as Parameters<typeof resourceFromAttributes>[0]),
     observesStart: options.spanProcessors.length > 0,
-    takesUnmade: false,
     // Our spans are the SDK's in all that processors use; only the type of their resource and the SDK's private fields differ.
     onStart: (span: Span, parent: Context) =>
       each((processor) => processor.onStart(span as unknown as SdkSpan, parent)),
-    onEnd(ended: Ended) {
-      const span: unknown = ended.toSpan();
+    onEnd: (span: Span) =>
       each((processor) => {
-        (processor as { onEnding?: (span: SdkSpan) => void }).onEnding?.(span as SdkSpan);
-        processor.onEnd(span as ReadableSpan);
-      });
-    },
+        const readable = span as unknown as ReadableSpan;
+        (processor as { onEnding?: (span: SdkSpan) => void }).onEnding?.(span as unknown as SdkSpan);
+        processor.onEnd(readable);
+      }),
     forceFlush: () => settleAll((processor) => processor.forceFlush()),
     shutdown: () => settleAll((processor) => processor.shutdown()),
   };

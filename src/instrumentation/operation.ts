@@ -48,25 +48,28 @@ export interface Operation<Result = any, State = any> {
   finish?(span: OperationSpan, result: Result, call: OperationCall<State>, capture: Capture, text?: string): void;
   /** What a failure adds. Default: `error.type` from the error's code or class, its message, and the exception event. */
   fail?(span: OperationSpan, error: unknown, call: OperationCall<State>, capture: Capture): void;
-  /** For a leaf without `inject`: which of its calls can be described later. */
-  readonly waits?: Waiting<Result, State>;
+  /** For a leaf without `inject`: which of its calls are described later. */
+  readonly deferral?: Deferral<Result, State>;
   /** How the call's end is seen; see `settlement.ts`. Undefined when the instrumentation settles the call itself. */
   readonly settles?: Settlement;
 }
 
 /**
- * Between two calls of an application the processor's caches lose the code that describes them. A call that can wait is no
- * span until the exporter wants it: then `start` and `finish` run, for many calls at once (`benchmarks/`).
+ * Between two calls of an application the processor's caches lose the code that describes them. A deferred call is no span
+ * until the exporter wants to encode it: then `start` and `finish` run, for many calls one after another (`benchmarks/`).
  */
-export interface Waiting<Result = any, State = any> {
+export interface Deferral<Result = any, State = any> {
   /**
-   * Asked when the call begins: true when all that `start` will read is small, and stays as it is. What does not is to be
-   * kept in `call.target` or `call.state`.
+   * Asked when the call begins. True when all that `start` is going to read is small and stays as it is: what does not is to
+   * be kept in `call.target` or `call.state`.
    */
   atStart(call: OperationCall<State>): boolean;
-  /** The same for `finish`, when the call has ended well. */
-  atEnd(call: OperationCall<State>, result: Result, text?: string): boolean;
+  /** Asked when it has ended well: what `finish` gets for the result, small and constant as well, or `NOT_DEFERRED`. */
+  atEnd(call: OperationCall<State>, result: Result, text?: string): unknown;
 }
+
+/** What `Deferral.atEnd` gives for a call that has to be described at once. */
+export const NOT_DEFERRED: unique symbol = Symbol("not deferred");
 
 /**
  * One way a library says that a call is over. Both steps run inside `safely`; what they wrap must behave, for the

@@ -3,14 +3,14 @@ import type { Capture } from "../capture/capture.ts";
 import { now } from "../trace/clock.ts";
 import type { AttributeBlock } from "../trace/attributes.ts";
 import type { TraceContext } from "../trace/context.ts";
-import type { Ended } from "../trace/pipeline.ts";
+import type { DeferredSpan } from "../trace/pipeline.ts";
 import { RequestScope } from "../trace/request-scope.ts";
 import { KIND_CONSUMER, KIND_SERVER } from "../trace/span-kind.ts";
 import type { Span } from "../trace/span.ts";
 import { errorMessage, errorType } from "./errors.ts";
-import type { Operation, OperationSpan } from "./operation.ts";
+import { type Deferral, NOT_DEFERRED, type Operation, type OperationSpan } from "./operation.ts";
 import type { Instrumented } from "./safely.ts";
-import type { Tracing } from "./tracing.ts";
+import type { Deferring, Tracing } from "./tracing.ts";
 
 type AnyFunction = (...args: any[]) => unknown;
 
@@ -23,7 +23,7 @@ export interface BoundOperation<Result = any, State = any> {
 }
 
 /** One traced call, from its start to the one time it settles. */
-export class OperationCall<State = any> implements Ended {
+export class OperationCall<State = any> implements DeferredSpan {
   /** The library's object the method was called on. */
   readonly self: any;
   /** A copy of the arguments, ours to change: the library gets these. */
@@ -32,6 +32,7 @@ export class OperationCall<State = any> implements Ended {
   readonly caller: TraceContext;
   /** The caller's context with this call's span in it. */
   context: TraceContext;
+  /** Undefined while a deferred call has none. */
   span: OperationSpan;
   /** On the clock of `trace/clock.ts`. */
   readonly startMillis: number;
@@ -43,8 +44,8 @@ export class OperationCall<State = any> implements Ended {
   target: AttributeBlock | undefined;
   /** For the description: when the call was over (clock as above), if that was before it settles. */
   endMillis: number | undefined;
-  /** There is no span yet: `start` has not run. */
-  private waits: boolean;
+  /** Of a deferred call: who starts its span, the user at its start, and what `finish` gets. */
+  private deferring: Deferring | undefined;
   private userBlock: AttributeBlock | undefined;
   private result: unknown;
   private text: string | undefined;
@@ -71,7 +72,7 @@ export class OperationCall<State = any> implements Ended {
     this.state = state;
     this.target = undefined;
     this.endMillis = undefined;
-    this.waits = false;
+    this.deferring = undefined;
     this.userBlock = undefined;
     this.result = undefined;
     this.text = undefined;
@@ -83,23 +84,8 @@ export class OperationCall<State = any> implements Ended {
   succeed(result?: unknown, text?: string): void {
     if (this.settled) return;
     this.settled = true;
-    const { bound } = this;
-    const { operation, owner } = bound;
-    if (this.waits) {
-      try {
-        if (operation.waits?.atEnd(this, result, text) === true) {
-          this.endMillis ??= now();
-          this.result = result;
-          this.text = text;
-          bound.tracing.endUnmade(this);
-          return;
-        }
-      } catch (error) {
-        owner.disable(`${operation.title}, atEnd`, error);
-      }
-      this.make();
-    }
-    if (this.recording && owner.enabled) this.finish(result, text);
+    if (this.deferring !== undefined && this.endDeferred(this.deferring, result, text)) return;
+    if (this.recording && this.bound.owner.enabled) this.finish(result, text);
     this.close();
   }
 
@@ -109,7 +95,7 @@ export class OperationCall<State = any> implements Ended {
     this.settled = true;
     const { bound } = this;
     const { operation, owner } = bound;
-    if (this.waits) this.make();
+    if (this.deferring !== undefined) this.startDeferred(this.deferring);
     if (this.recording && owner.enabled) {
       try {
         if (operation.fail !== undefined) operation.fail(this.span, error, this, bound.capture);
@@ -142,34 +128,55 @@ export class OperationCall<State = any> implements Ended {
   }
 
   /** True when the call is described later. */
-  wait(): boolean {
+  defer(): boolean {
     const { operation, tracing } = this.bound;
-    if (operation.waits === undefined || !tracing.canMakeLater(this.caller)) return false;
-    if (!operation.waits.atStart(this)) return false;
-    this.recording = this.waits = true;
+    const { deferral } = operation;
+    if (deferral === undefined) return false;
+    const deferring = tracing.deferring?.(this.caller);
+    if (deferring === undefined || !deferral.atStart(this)) return false;
+    this.deferring = deferring;
     this.userBlock = this.caller.request?.userBlock;
+    this.recording = true;
     return true;
   }
 
-  /** For the sink: the span of a call that has waited. */
+  /** False when it cannot be deferred any longer: then it has its span. */
+  private endDeferred(deferring: Deferring, result: unknown, text: string | undefined): boolean {
+    const { operation, owner } = this.bound;
+    let kept: unknown = NOT_DEFERRED;
+    try {
+      kept = (operation.deferral as Deferral).atEnd(this, result, text);
+    } catch (error) {
+      owner.disable(`${operation.title}, deferral`, error);
+    }
+    if (kept === NOT_DEFERRED) {
+      this.startDeferred(deferring);
+      return false;
+    }
+    this.endMillis = now();
+    this.result = kept;
+    this.text = text;
+    deferring.endDeferred(this);
+    return true;
+  }
+
+  /** The span of a deferred call that is over: for the sink. */
   toSpan(): Span {
-    const span = this.make();
+    const span = this.startDeferred(this.deferring as Deferring);
     this.finish(this.result, this.text);
     span.close(this.endMillis as number);
     return span;
   }
 
-  private make(): Span {
-    const { operation, owner, tracing, capture } = this.bound;
-    // `canMakeLater` has said that it is one.
-    const parent = this.caller.span as Span;
-    const span = tracing.make(operation.kind, operation.title, parent, this.startMillis, this.userBlock);
-    this.waits = false;
+  private startDeferred(deferring: Deferring): Span {
+    const { operation, owner, capture } = this.bound;
+    const { kind, title } = operation;
+    const span = deferring.startDeferred(kind, title, this.caller, this.startMillis, this.userBlock);
     this.span = span;
     try {
       operation.start(span, this, capture);
     } catch (error) {
-      owner.disable(`${operation.title}, start`, error);
+      owner.disable(`${title}, start`, error);
     }
     return span;
   }
@@ -219,7 +226,7 @@ export function beginOperation<State>(
   try {
     const call = new OperationCall<State>(bound, self, args, caller, state as State, startMillis);
     if (operation.skip?.(call) === true) return undefined;
-    if (call.wait()) return call;
+    if (call.defer()) return call;
     const parent = operation.parent === undefined ? caller : operation.parent(call);
     const span = tracing.start(operation.kind, operation.title, parent, call.startMillis);
     const isEntry = operation.kind === KIND_SERVER || operation.kind === KIND_CONSUMER;

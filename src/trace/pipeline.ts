@@ -10,9 +10,9 @@ export interface InstrumentationScope {
   readonly schemaUrl?: string | undefined;
 }
 
-/** A span that has ended, or what it can be made of. */
-export interface Ended {
-  /** Asked once, when the sink wants to read it. */
+/** What has ended and is no span yet. */
+export interface DeferredSpan {
+  /** Asked once, when the sink wants to read it. The span has ended, and the sink is not told of it. */
   toSpan(): Span;
 }
 
@@ -20,11 +20,11 @@ export interface Ended {
 export interface SpanSink {
   /** True when somebody wants to see spans as they start. */
   readonly observesStart: boolean;
-  /** True when nobody sees a span before it is exported: then `onEnd` may get what is not one yet. */
-  readonly takesUnmade: boolean;
   onStart(span: Span, parent: Context): void;
   /** The span is read-only from here; the sink calls `span.release()` once it needs it no more. */
-  onEnd(ended: Ended): void;
+  onEnd(span: Span): void;
+  /** As `onEnd`. Absent where somebody sees spans as they start or end. */
+  onDeferredEnd?(span: DeferredSpan): void;
 }
 
 /** What an application's own strings pass before they are kept on a span. */

@@ -403,13 +403,9 @@ export class Span implements ApiSpan, SpanIdentity {
     this.pipeline.sink.onEnd(this);
   }
 
-  /** Ends it without telling the sink, which has asked for it. `endMillis` is a reading of `clock.ts`. */
+  /** Ends a span that the sink has asked for (`DeferredSpan`). `endMillis` is a reading of `clock.ts`. */
   close(endMillis: number): void {
     this.endMillis = endMillis < this.startMillis ? this.startMillis : endMillis;
-  }
-
-  toSpan(): this {
-    return this;
   }
 
   /** Lets go of everything a child does not need. The exporter's to call, once the span is bytes. */

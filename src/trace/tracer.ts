@@ -10,7 +10,7 @@ import type { AttributeBlock } from "./attributes.ts";
 import { fromTimeInput, now } from "./clock.ts";
 import { activeContext, runInContext, TraceContext } from "./context.ts";
 import { randomWord } from "./ids.ts";
-import type { Ended, InstrumentationScope, SpanPipeline } from "./pipeline.ts";
+import type { DeferredSpan, InstrumentationScope, SpanPipeline } from "./pipeline.ts";
 import { KIND_INTERNAL } from "./span-kind.ts";
 import { FLAG_RANDOM, PropagatedSpan, Span, type SpanIdentity } from "./span.ts";
 
@@ -65,28 +65,28 @@ export class Tracer implements ApiTracer {
   }
 
   /**
-   * True when a span below `parent` is certain to be recorded, and nobody sees it before it is exported: then it need not be
-   * started, and what has ended may be told with `endUnmade`.
+   * True when a span below `parent` is certain to be recorded, and nobody sees it before it is encoded: it need not be started
+   * before then (`startDeferred`), as long as the sink is told what has ended (`endDeferred`).
    */
-  canMakeLater(parent: TraceContext): boolean {
+  defers(parent: TraceContext): boolean {
     const { sampler, sink } = this.pipeline;
     const { span } = parent;
-    return sink.takesUnmade && span instanceof Span && sampler.sampleChild(span);
+    return sink.onDeferredEnd !== undefined && span instanceof Span && sampler.sampleChild(span);
   }
 
-  endUnmade(ended: Ended): void {
-    this.pipeline.sink.onEnd(ended);
+  endDeferred(ended: DeferredSpan): void {
+    this.pipeline.sink.onDeferredEnd?.(ended);
   }
 
-  /** The span of such a call: as `start`, but for the user, who is the one of when the call was made. */
-  make(
+  /** As `start`, where `defers` was true. `userBlock` is the one the request had at `startMillis`. */
+  startDeferred(
     kind: SpanKind,
     name: string,
-    parent: SpanIdentity,
+    parent: TraceContext,
     startMillis: number,
     userBlock: AttributeBlock | undefined,
   ): Span {
-    const span = new Span(this.pipeline, this.scope, parent, kind, name, startMillis);
+    const span = new Span(this.pipeline, this.scope, parent.span as Span, kind, name, startMillis);
     if (userBlock !== undefined) span.attributeBlock(userBlock);
     return span;
   }

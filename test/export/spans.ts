@@ -30,7 +30,7 @@ export function createPipeline(sink: SpanSink, limits: Partial<SpanLimits> = {})
   };
 }
 
-export const NOWHERE: SpanSink = { observesStart: false, takesUnmade: false, onStart() {}, onEnd() {} };
+export const NOWHERE: SpanSink = { observesStart: false, onStart() {}, onEnd() {} };
 
 export const SCOPE: InstrumentationScope = { name: "test", version: "1.2.3" };
 
