@@ -289,6 +289,31 @@ test("one span that cannot be encoded takes none of those with it that ended aro
   expect(counters.droppedSpans - dropped).toBe(1);
 });
 
+test("what is no span yet is made one when it is encoded, and one that cannot be is dropped and counted", () => {
+  const { sink, sent, end } = createSink();
+  let made = 0;
+  const deferred = (name: string): void =>
+    sink.onDeferredEnd({
+      toSpan() {
+        if (name === "broken") throw new Error("no span");
+        made++;
+        const span = createSpan(name, { scope: ONE });
+        span.close(span.startMillis);
+        return span;
+      },
+    });
+  deferred("first");
+  deferred("broken");
+  end("second");
+  deferred("third");
+  expect(made).toBe(0);
+  void sink.forceFlush();
+  expect(names(sent[0]!.batch)).toEqual(["first", "second", "third"]);
+  expect(counters.droppedSpans - dropped).toBe(1);
+  deferred("fourth");
+  expect(sink.takePending().flatMap(names)).toEqual(["first", "second", "third", "fourth"]);
+});
+
 test("a small queue does not wait for 64 spans: what it has no room for is dropped by the next one", () => {
   const { end } = createSink({ maxQueueBytes: 1000 });
   end("large", "x".repeat(2000));

@@ -1,15 +1,19 @@
+import type { Span as ApiSpan } from "@opentelemetry/api";
 import { EventEmitter } from "node:events";
 import { PassThrough } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Capture } from "../../src/capture/capture.ts";
 import { diag } from "../../src/diag/diag.ts";
 import { Kit } from "../../src/instrumentation/kit.ts";
-import type { Operation } from "../../src/instrumentation/operation.ts";
+import { NOT_DEFERRED, type Operation } from "../../src/instrumentation/operation.ts";
 import { callback, libraryCallbacks, returned, settleOnEvents } from "../../src/instrumentation/settlement.ts";
 import { beginOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
 import { UserPropagation } from "../../src/instrumentation/user-propagation.ts";
-import { activeContext, enterContext, ROOT_CONTEXT, runInContext } from "../../src/trace/context.ts";
+import { now } from "../../src/trace/clock.ts";
+import { activeContext, enterContext, ROOT_CONTEXT, runInContext, type TraceContext } from "../../src/trace/context.ts";
+import type { DeferredSpan, SpanSink } from "../../src/trace/pipeline.ts";
 import { traceContextPropagator } from "../../src/trace/propagation.ts";
+import { RequestScope } from "../../src/trace/request-scope.ts";
 import { createSampler } from "../../src/trace/sampler.ts";
 import { Span } from "../../src/trace/span.ts";
 import { KIND_CLIENT, KIND_SERVER } from "../../src/trace/span-kind.ts";
@@ -19,7 +23,10 @@ let ended: Span[];
 let lines: string[];
 let kit: Kit;
 
-function createKit(sampler: "parentbased_always_on" | "always_off" = "parentbased_always_on"): Kit {
+function createKit(
+  sampler: "parentbased_always_on" | "always_off" = "parentbased_always_on",
+  sink: Partial<SpanSink> = {},
+): Kit {
   const limits = {
     attributeCountLimit: 128,
     attributeValueLengthLimit: Infinity,
@@ -32,7 +39,7 @@ function createKit(sampler: "parentbased_always_on" | "always_off" = "parentbase
     sampler: createSampler(sampler, 1),
     limits,
     redactor: { attribute: (_, value) => value, error: (message) => message },
-    sink: { observesStart: false, onStart() {}, onEnd: (span) => ended.push(span) },
+    sink: { observesStart: false, onStart() {}, onEnd: (span) => ended.push(span), ...sink },
     resource: undefined,
   }).getTracer("test");
   const tracing = {
@@ -40,6 +47,7 @@ function createKit(sampler: "parentbased_always_on" | "always_off" = "parentbase
     active: activeContext,
     declines: tracer.declines.bind(tracer),
     start: tracer.start.bind(tracer),
+    deferring: (parent: TraceContext) => (tracer.defers(parent) ? tracer : undefined),
     run: runInContext,
     enter: enterContext,
   };
@@ -282,6 +290,121 @@ describe("an emitter", () => {
     const emitter = traced(() => new EventEmitter(), emitting).method();
     expect(() => emitter.emit("error", new Error("unheard"))).toThrow("unheard");
     expect(ended[0]?.status.code).toBe(2);
+  });
+});
+
+describe("a deferred call", () => {
+  let deferred: DeferredSpan[];
+  let steps: string[];
+  beforeEach(() => {
+    deferred = [];
+    steps = [];
+    kit = createKit("parentbased_always_on", { onDeferredEnd: (span) => deferred.push(span) });
+  });
+
+  const deferral: Operation["deferral"] = {
+    atStart(call) {
+      call.state = { ...(call.args[0] as object) };
+      return (call.args[0] as { isChanging?: boolean }).isChanging !== true;
+    },
+    atEnd: (_call, result) => (typeof result === "number" ? result : NOT_DEFERRED),
+  };
+  const inside = <R>(run: () => R, change: (parent: TraceContext) => TraceContext = (parent) => parent): R => {
+    const parent = kit.tracing.start(1, "parent", ROOT_CONTEXT, 0) as Span;
+    return runInContext(change(ROOT_CONTEXT.withSpan(parent)), run, undefined, []);
+  };
+  const library = (method: (...args: any[]) => any, overrides: Partial<Operation> = {}): { method: typeof method } =>
+    traced(method, {
+      deferral,
+      start(span, call) {
+        steps.push("start");
+        span.name = "call";
+        span.attribute("state", JSON.stringify(call.state));
+      },
+      finish(span, result) {
+        steps.push("finish");
+        span.attribute("result", String(result));
+      },
+      ...overrides,
+    });
+
+  test("is described when it is asked for, as it was when it began and ended", () => {
+    const argument = { key: "first" };
+    const before = now();
+    expect(inside(() => library(() => 5).method(argument))).toBe(5);
+    const after = now();
+    argument.key = "second";
+    expect([steps, ended]).toEqual([[], []]);
+    const [span] = deferred.map((one) => one.toSpan());
+    expect(steps).toEqual(["start", "finish"]);
+    expect(span).toMatchObject({ name: "call", attributes: { state: '{"key":"first"}', result: "5" } });
+    expect(span?.isRecording()).toBe(false);
+    expect(span?.startMillis).toBeGreaterThanOrEqual(before);
+    expect(span?.endMillis).toBeLessThanOrEqual(after);
+    expect(span?.parentWord0).not.toBe(0);
+    expect(ended).toEqual([]);
+  });
+
+  test("has the user of when it began", () => {
+    const scope = new RequestScope(undefined);
+    scope.setUser({ id: "ada" });
+    const method = (): number => {
+      scope.setUser({ id: "grace" });
+      return 1;
+    };
+    inside(
+      () => library(method).method({}),
+      (parent) => parent.withRequest(parent.span as ApiSpan, scope),
+    );
+    expect(deferred[0]?.toSpan().attributes).toMatchObject({ "user.id": "ada" });
+  });
+
+  test.each<[string, () => unknown]>([
+    ["what it is given may change", () => library(() => 5).method({ isChanging: true })],
+    ["its result may change", () => library(() => ({})).method({})],
+    ["it has no parent", () => runInContext(ROOT_CONTEXT, () => library(() => 5).method({}), undefined, [])],
+  ])("is described at once where %s", (_, call) => {
+    inside(call);
+    expect(deferred).toEqual([]);
+    expect(ended.map(({ name }) => name)).toEqual(["call"]);
+    expect(steps).toEqual(["start", "finish"]);
+  });
+
+  test("that fails is described at once", () => {
+    const failing = library(() => {
+      throw new RangeError("no");
+    });
+    expect(() => inside(() => failing.method({ key: "a" }))).toThrow("no");
+    expect(deferred).toEqual([]);
+    expect(statuses()).toEqual([[2, "RangeError"]]);
+    expect(ended[0]?.attributes.state).toBe('{"key":"a"}');
+  });
+
+  test("has no effect where the sampler declines it, or spans are seen as they end", () => {
+    kit = createKit("always_off", { onDeferredEnd: (span) => deferred.push(span) });
+    inside(() => library(() => 5).method({}));
+    expect([deferred, ended]).toEqual([[], []]);
+    kit = createKit();
+    inside(() => library(() => 5).method({}));
+    expect(ended.map(({ name }) => name)).toEqual(["call"]);
+  });
+
+  const boom = (): never => {
+    throw new Error("ours");
+  };
+  test.each<[string, Partial<Operation>]>([
+    ["start", { start: boom }],
+    ["finish", { finish: boom }],
+    ["the deferral's first step", { deferral: { atStart: boom, atEnd: () => undefined } }],
+    ["the deferral's last step", { deferral: { atStart: () => true, atEnd: boom } }],
+  ])("an error of ours in %s is reported once, and costs nobody else anything", (_, overrides) => {
+    const failing = library((value: number) => value, overrides);
+    expect(inside(() => [failing.method(2), failing.method(3)])).toEqual([2, 3]);
+    const spans = deferred.map((one) => one.toSpan());
+    expect(spans.every((span) => !span.isRecording())).toBe(true);
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(/library is no longer traced.*ours/);
+    expect(inside(() => failing.method(4))).toBe(4);
   });
 });
 

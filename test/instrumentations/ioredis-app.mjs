@@ -95,6 +95,12 @@ async function main() {
     note(Object.keys(new Redis.Command("get", ["k"])).includes("name"));
   });
 
+  await scenario("another database", async (note) => {
+    const wandering = open();
+    note(await wandering.set("here", "1"), await wandering.select(8), await wandering.get("here"));
+    await wandering.quit();
+  });
+
   await scenario("commands made by hand", async (note) => {
     for (const args of [["a"], ["a", "b", "c"]]) {
       const command = new Redis.Command("get", args, { replyEncoding: "utf8" });

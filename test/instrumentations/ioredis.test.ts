@@ -166,6 +166,15 @@ describe.each([
     for (let index = 0; index < 20; index++) expect(textsIn(`request ${index}`)).toEqual([`SET c${index} ?`]);
   });
 
+  test("a command is one of the database it was sent to", () => {
+    expect(spansIn("another database").map(({ name, attributes }) => [name, attributes["db.namespace"]])).toEqual([
+      ["SET", "9"],
+      ["SELECT", "9"],
+      ["GET", "8"],
+      ["QUIT", "8"],
+    ]);
+  });
+
   test("a cache read says hit or miss, and an empty string is a hit", () => {
     const told = (scenario: string, name: string): unknown[] =>
       spansIn(scenario)

@@ -163,6 +163,16 @@ async function runOwnScenarios() {
     note(shape(await client.query("SELECT $1::text AS converted", [{ toPostgres: () => "converted" }])));
   });
 
+  await scenario("values used again", async (note) => {
+    const values = ["first"];
+    const config = { text: "SELECT $1::text AS config", values };
+    const results = [await client.query("SELECT $1::text AS text", values), await client.query(config)];
+    note(results.map(shape));
+    values[0] = "another";
+    config.text = "SELECT 'another'";
+    for (const { rows } of results) rows.push("another");
+  });
+
   await scenario("configs", async (note) => {
     const config = Object.freeze({ text: "SELECT $1::int AS one", values: Object.freeze([1]), name: "one" });
     note(shape(await client.query(config)), shape(await client.query(config)), Object.keys(config));

@@ -75,6 +75,7 @@ databaseContract(
       expect(counts).toMatchObject({
         returning: 4,
         values: 2,
+        "values used again": 2,
         configs: 8,
         callbacks: 5,
         errors: 9,
@@ -134,6 +135,17 @@ databaseContract(
           returned_rows: 1,
         },
         { name: "SELECT", $0: "[Object]", returned_rows: 1 },
+      ]);
+    });
+
+    test("what the application uses again after a query is shown as it was", () => {
+      expect(brief("values used again")).toEqual([
+        { name: "SELECT", $0: "first", returned_rows: 1 },
+        { name: "SELECT", $0: "first", returned_rows: 1 },
+      ]);
+      expect(spansIn("values used again").map(({ attributes }) => attributes["db.query.text"])).toEqual([
+        "SELECT $1::text AS text",
+        "SELECT $1::text AS config",
       ]);
     });
 
