@@ -11,6 +11,7 @@ import {
   type CommandRole,
   describeCall,
   describeReply,
+  isDeferrable,
   type RedisCommand,
   redisCommand,
 } from "../shared/redis-commands.ts";
@@ -381,9 +382,8 @@ const commandOperation: Operation<unknown, RedisCommand> = {
   deferral: {
     atStart(call) {
       const { state: command, self, args } = call;
-      // A script's name may be given later; a cluster or a sentinel chooses the server.
-      if (command.isStoredProcedure || self.isCluster === true || self.options.sentinels) return false;
-      if (!areConstant(args)) return false;
+      // A cluster or a sentinel chooses the server.
+      if (self.isCluster === true || self.options.sentinels || !isDeferrable(command, args)) return false;
       call.target = connectionOf(self).database;
       return true;
     },

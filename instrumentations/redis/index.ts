@@ -1,16 +1,18 @@
 import { defineInstrumentation, type Instrumentation } from "../../src/instrumentation/instrumentation.ts";
 import type { Kit } from "../../src/instrumentation/kit.ts";
-import type { Operation } from "../../src/instrumentation/operation.ts";
+import { NOT_DEFERRED, type Operation } from "../../src/instrumentation/operation.ts";
 import { beginOperation, type BoundOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
 import { now } from "../../src/trace/clock.ts";
 import { KIND_CLIENT } from "../../src/trace/span-kind.ts";
 import { shown } from "../shared/cache-values.ts";
 import { CacheCounts } from "../shared/cache-counts.ts";
+import { areConstant } from "../shared/deferral.ts";
 import type { Carrier } from "../shared/messaging.ts";
 import { type BatchedCommand, batchOperation, type BatchResults, type BatchState } from "../shared/redis-batches.ts";
 import {
   describeCall,
   describeReply,
+  isDeferrable,
   type RedisCommand,
   redisCommand,
   type RedisText,
@@ -453,7 +455,7 @@ function commandOperation(links: Links): Operation<unknown, RedisCommand> {
     start(span, call, capture) {
       const { state: command, self, args } = call;
       span.name = command.name;
-      span.attributeBlock(links.connectionOf(self).database);
+      span.attributeBlock(call.target ?? links.connectionOf(self).database);
       const procedure = command.isStoredProcedure ? scriptName(links.get(self), args[0]) : undefined;
       call.state = describeCall(span, command, args, capture, procedure);
     },
@@ -461,6 +463,15 @@ function commandOperation(links: Links): Operation<unknown, RedisCommand> {
       describeReply(span, call.state, call.args, reply, capture);
     },
     fail: (span, error, call) => recordRedisFailure(span, error, call.state),
+    deferral: {
+      atStart(call) {
+        const { state: command, self, args } = call;
+        if (!isDeferrable(command, args)) return false;
+        call.target = links.connectionOf(self).database;
+        return true;
+      },
+      atEnd: (_call, reply) => (areConstant([reply]) ? reply : NOT_DEFERRED),
+    },
   };
 }
 

@@ -25,6 +25,7 @@ import {
   shown,
   toUtf8,
 } from "./cache-values.ts";
+import { areConstant } from "./deferral.ts";
 
 /*
  * What every Redis command means, for all Redis clients: which of its arguments are keys, which are values nobody may see
@@ -271,6 +272,21 @@ export function describeCall(
   key.note = { command, described, block: undefined } satisfies KeyUse;
   return described;
 }
+
+/** Whether `describeCall` can be asked later and will say the same: what lives until a time has less and less left of it. */
+export function isDeferrable({ cache, isStoredProcedure }: RedisCommand, args: readonly RedisText[]): boolean {
+  // The application may name its scripts meanwhile.
+  if (isStoredProcedure || cache?.ttl === "until" || cache?.ttl === "untilMillis") return false;
+  if (cache?.ttl === "options") {
+    for (let index = 1; index < args.length - 1; index++) {
+      const argument = args[index];
+      if (typeof argument === "string" && argument.length === 4 && UNTIL.test(argument)) return false;
+    }
+  }
+  return areConstant(args);
+}
+
+const UNTIL = /^[EP]XAT$/i;
 
 function lookupBlock({ name, cache }: RedisCommand, { text }: CacheKey): AttributeBlock {
   return new AttributeBlock({

@@ -2,7 +2,12 @@ import { describe, expect, test } from "vitest";
 import { Capture, type CaptureKind } from "../../src/capture/capture.ts";
 import type { OperationSpan } from "../../src/instrumentation/operation.ts";
 import type { AttributeBlock } from "../../src/trace/attributes.ts";
-import { describeCall, describeReply, redisCommand } from "../../instrumentations/shared/redis-commands.ts";
+import {
+  describeCall,
+  describeReply,
+  isDeferrable,
+  redisCommand,
+} from "../../instrumentations/shared/redis-commands.ts";
 
 /* What the Redis of the other tests does not have: RedisJSON is a module, and Debian's server comes without modules. */
 
@@ -111,4 +116,22 @@ describe("a call with nothing but a key", () => {
       }
     }
   });
+});
+
+test.each<[name: string, args: Array<string | Buffer>, deferrable: boolean]>([
+  ["GET", ["key"], true],
+  ["SET", ["key", "value", "EX", "60", "NX"], true],
+  ["SET", ["key", "exat"], true],
+  ["MGET", ["a", "b"], true],
+  // What is left of it depends on when it is asked.
+  ["SET", ["key", "value", "EXAT", "1700000000"], false],
+  ["GETEX", ["key", "pxat", "1700000000000"], false],
+  ["EXPIREAT", ["key", "1700000000"], false],
+  ["PEXPIREAT", ["key", "1700000000000"], false],
+  // The application may change them, or take up memory with them, or name its scripts.
+  ["SET", ["key", Buffer.from("value")], false],
+  ["SET", ["key", "x".repeat(10_000)], false],
+  ["EVALSHA", ["0123456789abcdef0123456789abcdef01234567", "0"], false],
+])("whether %s %j may be described later: %s", (name, args, deferrable) => {
+  expect(isDeferrable(redisCommand(name), args)).toBe(deferrable);
 });
