@@ -491,28 +491,51 @@ function closeMessage(chunk: Chunk, lengthAt: number, end: number): number {
   return end + width - 2;
 }
 
-/** OTLP/HTTP's and gRPC's `ExportTraceServiceRequest`. `resource` is encoded once. */
+/** A tag, and a length in as many bytes as that of the largest request takes. */
+const HEAD_BYTES = 5;
+
+/** OTLP/HTTP's and gRPC's `ExportTraceServiceRequest`. `resource` is encoded once, and so is each scope. */
 export function createProtobufEncoding(resource: Readonly<Record<string, unknown>>): Encoding {
   const encodedResource = encodeResource(resource);
+  const encodedScopes = new WeakMap<InstrumentationScope, Uint8Array>();
+  const encodedScope = (scope: InstrumentationScope): Uint8Array => {
+    let encoded = encodedScopes.get(scope);
+    if (encoded === undefined) encodedScopes.set(scope, (encoded = encodeScope(scope)));
+    return encoded;
+  };
   return {
     append: appendSpan,
     assemble(scopes: readonly ScopeSpans[]): Uint8Array[] {
-      const body: Uint8Array[] = [];
-      let length = encodedResource.length;
+      let headLength = HEAD_BYTES + encodedResource.length;
+      let spansLength = 0;
       for (const { scope, chunk } of scopes) {
-        const head = encodeScope(scope, chunk.length);
-        body.push(head, chunk.written());
-        length += head.length + chunk.length;
+        headLength += HEAD_BYTES + encodedScope(scope).length;
+        spansLength += chunk.length;
       }
-      const head = new Chunk(encodedResource.length + 8);
-      head.bytes[0] = 0x0a; // resource_spans
-      const at = writeInteger(head.bytes, 1, length);
-      head.bytes.set(encodedResource, at);
-      head.length = at + encodedResource.length;
-      body.unshift(head.written());
+      // What is not in a chunk, in one buffer.
+      const heads = Buffer.allocUnsafe(headLength);
+      let at = writeHead(heads, 0, 0x0a, headLength - HEAD_BYTES + spansLength); // resource_spans
+      heads.set(encodedResource, at);
+      at += encodedResource.length;
+      const body: Uint8Array[] = [];
+      let start = 0;
+      for (const { scope, chunk } of scopes) {
+        const encoded = encodedScope(scope);
+        at = writeHead(heads, at, 0x12, encoded.length + chunk.length); // scope_spans
+        heads.set(encoded, at);
+        at += encoded.length;
+        body.push(heads.subarray(start, at), chunk.written());
+        start = at;
+      }
       return body;
     },
   };
+}
+
+function writeHead(bytes: Uint8Array, at: number, tag: number, length: number): number {
+  bytes[at] = tag;
+  writeLength(bytes, at + 1, HEAD_BYTES - 1, length);
+  return at + HEAD_BYTES;
 }
 
 function encodeResource(resource: Readonly<Record<string, unknown>>): Uint8Array {
@@ -526,18 +549,13 @@ function encodeResource(resource: Readonly<Record<string, unknown>>): Uint8Array
   return Uint8Array.prototype.slice.call(chunk.written());
 }
 
-/** The start of a `ScopeSpans` message whose spans take `spansLength` bytes; they follow. */
-function encodeScope({ name, version, schemaUrl }: InstrumentationScope, spansLength: number): Uint8Array {
-  const content = new Chunk(256);
-  content.bytes[0] = 0x0a;
-  let at = writeString(content, 3, 0x0a, name);
-  if (version) at = writeString(content, at, 0x12, version);
-  at = closeMessage(content, 1, at);
-  if (schemaUrl) at = writeString(content, at, 0x1a, schemaUrl);
-  const head = new Chunk(at + 8);
-  head.bytes[0] = 0x12; // scope_spans
-  const contentAt = writeInteger(head.bytes, 1, at + spansLength);
-  head.bytes.set(content.bytes.subarray(0, at), contentAt);
-  head.length = contentAt + at;
-  return head.written();
+/** The start of a `ScopeSpans` message, which its spans follow. */
+function encodeScope({ name, version, schemaUrl }: InstrumentationScope): Uint8Array {
+  const chunk = new Chunk(256);
+  chunk.bytes[0] = 0x0a;
+  let at = writeString(chunk, 3, 0x0a, name);
+  if (version) at = writeString(chunk, at, 0x12, version);
+  at = closeMessage(chunk, 1, at);
+  if (schemaUrl) at = writeString(chunk, at, 0x1a, schemaUrl);
+  return Uint8Array.prototype.slice.call(chunk.bytes, 0, at);
 }

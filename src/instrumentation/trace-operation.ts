@@ -128,12 +128,8 @@ export class OperationCall<State = any> implements DeferredSpan {
   }
 
   /** True when the call is described later. */
-  defer(): boolean {
-    const { operation, tracing } = this.bound;
-    const { deferral } = operation;
-    if (deferral === undefined) return false;
-    const deferring = tracing.deferring?.(this.caller);
-    if (deferring === undefined || !deferral.atStart(this)) return false;
+  defer(deferring: Deferring): boolean {
+    if (!(this.bound.operation.deferral as Deferral).atStart(this)) return false;
     this.deferring = deferring;
     this.userBlock = this.caller.request?.userBlock;
     this.recording = true;
@@ -222,11 +218,14 @@ export function beginOperation<State>(
 ): OperationCall<State> | undefined {
   const { operation, owner, tracing } = bound;
   if (!owner.enabled || caller.suppressed) return undefined;
-  if (operation.leaf && operation.inject === undefined && tracing.declines(caller)) return undefined;
+  const deferring = operation.deferral === undefined ? undefined : tracing.deferring?.(caller);
+  if (deferring === undefined && operation.leaf && operation.inject === undefined && tracing.declines(caller)) {
+    return undefined;
+  }
   try {
     const call = new OperationCall<State>(bound, self, args, caller, state as State, startMillis);
     if (operation.skip?.(call) === true) return undefined;
-    if (call.defer()) return call;
+    if (deferring !== undefined && call.defer(deferring)) return call;
     const parent = operation.parent === undefined ? caller : operation.parent(call);
     const span = tracing.start(operation.kind, operation.title, parent, call.startMillis);
     const isEntry = operation.kind === KIND_SERVER || operation.kind === KIND_CONSUMER;
