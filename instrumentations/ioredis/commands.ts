@@ -6,6 +6,7 @@ import { settleByMethods } from "../../src/instrumentation/settlement.ts";
 import { beginOperation, type BoundOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
 import { now } from "../../src/trace/clock.ts";
 import { KIND_CLIENT } from "../../src/trace/span-kind.ts";
+import { areConstant } from "../shared/deferral.ts";
 import { batchOperation, type BatchState } from "../shared/redis-batches.ts";
 import {
   type CommandRole,
@@ -24,7 +25,6 @@ import {
   withContext,
   withoutContext,
 } from "../shared/redis-streams.ts";
-import { areConstant } from "../shared/deferral.ts";
 import {
   type Command,
   connectionOf,
@@ -387,6 +387,7 @@ const commandOperation: Operation<unknown, RedisCommand> = {
       call.target = connectionOf(self).database;
       return true;
     },
+    // The bytes of a text are nobody else's.
     atEnd: (_call, reply, text) => (text !== undefined || areConstant([reply]) ? reply : NOT_DEFERRED),
   },
 };

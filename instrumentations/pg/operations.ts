@@ -10,10 +10,10 @@ import {
 import type { AttributeBlock } from "../../src/trace/attributes.ts";
 import { now } from "../../src/trace/clock.ts";
 import { KIND_CLIENT } from "../../src/trace/span-kind.ts";
+import { areConstant } from "../shared/deferral.ts";
 import { recordError, sqlStateOf, SYSTEM } from "../shared/postgresql.ts";
 import { isChange, recordParameters, statementBlock } from "../shared/sql.ts";
 import type { SqlTransactions } from "../shared/sql-transactions.ts";
-import { areConstant } from "../shared/deferral.ts";
 import type { Connection } from "./connection.ts";
 
 /** PostgreSQL cuts longer names itself. */
@@ -106,6 +106,7 @@ export const queryOperation: Operation<unknown, QueryState> = {
 
 const NO_PARAMETERS: readonly unknown[] = [];
 
+/** What it asks, and how long it waited for its connection, while both are as they were. */
 function read({ self, args: [config, values], state }: OperationCall<QueryState>): void {
   const { connection } = state;
   const source = sourceOf(config);

@@ -48,7 +48,7 @@ export interface Operation<Result = any, State = any> {
   finish?(span: OperationSpan, result: Result, call: OperationCall<State>, capture: Capture, text?: string): void;
   /** What a failure adds. Default: `error.type` from the error's code or class, its message, and the exception event. */
   fail?(span: OperationSpan, error: unknown, call: OperationCall<State>, capture: Capture): void;
-  /** For a leaf without `inject`: which of its calls are described later. */
+  /** For a leaf without `inject` and `parent`: which of its calls are described later. */
   readonly deferral?: Deferral<Result, State>;
   /** How the call's end is seen; see `settlement.ts`. Undefined when the instrumentation settles the call itself. */
   readonly settles?: Settlement;
