@@ -72,11 +72,11 @@ export function clientWrappers(Client: any, kit: Kit): Record<"query" | "connect
       let ours: AnyFunction;
       if (theirs) {
         const callTheirs = theirs as AnyFunction;
-        ours = function (this: unknown, ...outcome: unknown[]): unknown {
-          settle(call, outcome[0], outcome[1]);
+        ours = function (this: unknown, error: unknown, value: unknown): unknown {
+          settle(call, error, value);
           // To enter a context copies all stores of the application, twice.
-          if (isQueriedByPool) return Reflect.apply(callTheirs, this, outcome);
-          return tracing.run(caller, callTheirs, this, outcome);
+          if (isQueriedByPool) return Reflect.apply(callTheirs, this, arguments);
+          return tracing.run(caller, callTheirs, this, [...arguments]);
         };
       } else {
         // The promise pg would have made around a callback of its own, so that the application's costs no further turn.
