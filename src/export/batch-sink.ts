@@ -66,9 +66,10 @@ export class BatchSink implements SpanSink {
   private readonly runOutside: RunOutside;
   private readonly sender: Sender;
   private readonly releases: boolean;
-  /** Not encoded yet: as many as are encoded together, of which the first `endedCount` are spans. */
-  private readonly ended: Array<Span | DeferredSpan | undefined>;
+  /** Not encoded yet: room for `mostTogether`, of which the first `endedCount` are there. */
+  private ended: Array<Span | DeferredSpan | undefined>;
   private endedCount = 0;
+  private readonly mostTogether: number;
   /** How many are to wait, by the size of the last ones. */
   private together: number;
   /** Of those being encoded. */
@@ -104,8 +105,8 @@ export class BatchSink implements SpanSink {
     this.releases = releases;
     const { maxBatchSpans, maxQueueSpans, maxQueueBytes } = limits;
     const together = Math.min(ENCODED_TOGETHER, maxBatchSpans, maxQueueSpans, Math.ceil(maxQueueBytes / BYTES_EACH));
-    this.together = Math.max(1, together);
-    this.ended = new Array<undefined>(this.together).fill(undefined);
+    this.together = this.mostTogether = Math.max(1, together);
+    this.ended = new Array<undefined>(this.mostTogether);
     this.sender = createSender(() => this.pump());
   }
 
@@ -175,6 +176,8 @@ export class BatchSink implements SpanSink {
   private encodeEnded(): void {
     const { ended, endedCount } = this;
     if (endedCount === 0) return;
+    // What ends meanwhile is not one of these.
+    this.ended = new Array<undefined>(this.mostTogether);
     this.endedCount = 0;
     this.encodedBytes = 0;
     // One after the other: together they are more instructions than the cache holds.
@@ -188,7 +191,7 @@ export class BatchSink implements SpanSink {
       ended[index] = undefined;
     }
     const fitting = Math.ceil((BYTES_TOGETHER * endedCount) / (this.encodedBytes + 1));
-    this.together = Math.min(fitting, ended.length);
+    this.together = Math.min(fitting, this.mostTogether);
   }
 
   private make(deferred: DeferredSpan): Span | undefined {

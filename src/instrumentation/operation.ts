@@ -40,7 +40,7 @@ export interface Operation<Result = any, State = any> {
   skip?(call: OperationCall<State>): boolean;
   /** The context the span continues, for operations that begin a request here (server, consumer). Default: the caller's. */
   parent?(call: OperationCall<State>): TraceContext;
-  /** Name and attributes. Runs only for recorded calls, before the library's function. */
+  /** Name and attributes. Runs only for recorded calls, before the library's function unless the call is deferred. */
   start(span: OperationSpan, call: OperationCall<State>, capture: Capture): void;
   /** Sends `call.context` along with the call. Runs for unrecorded calls too: their decision travels. */
   inject?(call: OperationCall<State>): void;

@@ -314,6 +314,23 @@ test("what is no span yet is made one when it is encoded, and one that cannot be
   expect(sink.takePending().flatMap(names)).toEqual(["first", "second", "third", "fourth"]);
 });
 
+test("what ends while others are encoded takes nobody's place", () => {
+  const { sink, sent, end } = createSink();
+  end("first");
+  sink.onDeferredEnd({
+    toSpan() {
+      end("meanwhile");
+      const span = createSpan("second", { scope: ONE });
+      span.close(span.startMillis);
+      return span;
+    },
+  });
+  void sink.forceFlush();
+  void sink.forceFlush();
+  expect(sink.takePending().flatMap(names)).toEqual(["first", "second", "meanwhile"]);
+  expect(sent).toHaveLength(2);
+});
+
 test("a small queue does not wait for 64 spans: what it has no room for is dropped by the next one", () => {
   const { end } = createSink({ maxQueueBytes: 1000 });
   end("large", "x".repeat(2000));
