@@ -6,7 +6,7 @@ import { settleByMethods } from "../../src/instrumentation/settlement.ts";
 import { beginOperation, type BoundOperation, type OperationCall } from "../../src/instrumentation/trace-operation.ts";
 import { now } from "../../src/trace/clock.ts";
 import { KIND_CLIENT } from "../../src/trace/span-kind.ts";
-import { areConstant } from "../shared/deferral.ts";
+import { isConstant } from "../shared/deferral.ts";
 import { batchOperation, type BatchState } from "../shared/redis-batches.ts";
 import {
   type CommandRole,
@@ -246,6 +246,7 @@ function decoded({ replyEncoding }: Command, reply: unknown): string | undefined
 function takeContextOut(command: Command): void {
   const { resolve } = command;
   const onReply = (reply: unknown): unknown => {
+    command.resolve = resolve;
     withoutContext(reply);
     return resolve.call(command, reply);
   };
@@ -255,11 +256,13 @@ function takeContextOut(command: Command): void {
 function settleReceive(call: OperationCall, command: Command): void {
   const { resolve, reject } = command;
   const onReply = (reply: unknown): unknown => {
+    letGo(command, resolve, reject);
     // The reply still has our fields: the application gets it, without them, right after.
     if (isWorthTelling(call, reply)) call.succeed(reply);
     return resolve.call(command, reply);
   };
   const onError = (error: unknown): unknown => {
+    letGo(command, resolve, reject);
     const answer = reject.call(command, error);
     call.fail(error);
     return answer;
@@ -272,11 +275,13 @@ function settleReceive(call: OperationCall, command: Command): void {
 function settleScript({ unknownScripts }: Shared, call: OperationCall, command: Command): void {
   const { resolve, reject } = command;
   const onReply = (reply: unknown): unknown => {
+    letGo(command, resolve, reject);
     const answer = resolve.call(command, reply);
     call.succeed(reply);
     return answer;
   };
   const onError = (error: unknown): unknown => {
+    letGo(command, resolve, reject);
     const answer = reject.call(command, error);
     if (replyErrorCode(error) !== "NOSCRIPT" || scriptName(call.self, command.args[0]) === undefined) {
       call.fail(error);
@@ -388,7 +393,7 @@ const commandOperation: Operation<unknown, RedisCommand> = {
       return true;
     },
     // The bytes of a text are nobody else's.
-    atEnd: (_call, reply, text) => (text !== undefined || areConstant([reply]) ? reply : NOT_DEFERRED),
+    atEnd: (_call, reply, text) => (text !== undefined || isConstant(reply) ? reply : NOT_DEFERRED),
   },
 };
 

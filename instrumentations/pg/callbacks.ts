@@ -14,13 +14,14 @@ export function bindTo(tracing: Tracing, context: TraceContext, callback: AnyFun
 
 /**
  * Calls `original`; `onSettled` hears of the outcome just before `callback` (in `caller`) does, or whoever has the promise.
+ * `caller` undefined: `callback` finds its context itself.
  */
 export function observed(
   { owner, tracing }: Kit,
   original: AnyFunction,
   self: unknown,
   callback: AnyFunction | undefined,
-  caller: TraceContext,
+  caller: TraceContext | undefined,
   onSettled: (failed: boolean, outcome: unknown) => void,
 ): unknown {
   let isSettled = false;
@@ -36,7 +37,9 @@ export function observed(
   if (callback) {
     const ours = function (this: unknown, ...outcome: unknown[]): unknown {
       safelyOnce(Boolean(outcome[0]), outcome[0] || outcome[1]);
-      return tracing.run(caller, callback, this, outcome);
+      return caller === undefined
+        ? Reflect.apply(callback, this, outcome)
+        : tracing.run(caller, callback, this, outcome);
     };
     return Reflect.apply(original, self, [ours]);
   }

@@ -1,8 +1,7 @@
 import type { Kit, Wrapper } from "../../src/instrumentation/kit.ts";
 import { beginOperation } from "../../src/instrumentation/trace-operation.ts";
 import { now } from "../../src/trace/clock.ts";
-import type { TraceContext } from "../../src/trace/context.ts";
-import { type AnyFunction, bindTo, observed } from "./callbacks.ts";
+import { bindTo, observed } from "./callbacks.ts";
 import { connectingFor, connectionOf, poolBlock, transactionsOf } from "./connection.ts";
 import { connectOperation } from "./operations.ts";
 
@@ -28,49 +27,23 @@ export function poolWrappers(kit: Kit): Record<"connect" | "query" | "newClient"
       }
       const caller = tracing.active();
       const isIdle = hasIdleClient(this);
-      if (isIdle && poolQuery !== undefined && callback) {
-        // Called in this turn, where it was made; and `query()` is told whose query it is.
-        return Reflect.apply(original, this, [withCheckout(this, callback, poolQuery, caller)]);
-      }
       const startMillis = isIdle ? undefined : now();
-      return observed(kit, original, this, callback, caller, (failed, outcome) =>
-        onCheckout(this, poolQuery, caller, startMillis, failed, outcome),
-      );
+      const onSettled = (failed: boolean, outcome: unknown): void => {
+        if (failed) {
+          beginOperation(bound, this, [], poolBlock(this), caller, startMillis)?.fail(outcome);
+          return;
+        }
+        const waited = startMillis === undefined ? 0 : now() - startMillis;
+        const connection = connectionOf(outcome);
+        connection.poolWaitMillis = waited < MIN_POOL_WAIT_MILLIS ? 0 : waited;
+        if (poolQuery === undefined) return;
+        connection.poolQuery = poolQuery;
+        connection.poolCaller = caller;
+      };
+      // With an idle client it is called in this turn, where it was made; and `query()` is told whose query it is.
+      const isInPlace = isIdle && poolQuery !== undefined;
+      return observed(kit, original, this, callback, isInPlace ? undefined : caller, onSettled);
     };
-
-  /** As `observed`, for the usual checkout. */
-  function withCheckout(pool: any, callback: AnyFunction, poolQuery: unknown, caller: TraceContext): AnyFunction {
-    return function (this: unknown, error: unknown, client: unknown, release: unknown): unknown {
-      try {
-        onCheckout(pool, poolQuery, caller, undefined, Boolean(error), error || client);
-      } catch (ours) {
-        owner.disable("pg connect", ours);
-      }
-      if (arguments.length !== 3) return Reflect.apply(callback, this, arguments);
-      return callback.call(this, error, client, release);
-    };
-  }
-
-  /** `startMillis` undefined: nobody waited. `outcome`: the client, or the error. */
-  function onCheckout(
-    pool: any,
-    poolQuery: unknown,
-    caller: TraceContext,
-    startMillis: number | undefined,
-    failed: boolean,
-    outcome: unknown,
-  ): void {
-    if (failed) {
-      beginOperation(bound, pool, [], poolBlock(pool), caller, startMillis)?.fail(outcome);
-      return;
-    }
-    const waited = startMillis === undefined ? 0 : now() - startMillis;
-    const connection = connectionOf(outcome);
-    connection.poolWaitMillis = waited < MIN_POOL_WAIT_MILLIS ? 0 : waited;
-    if (poolQuery === undefined) return;
-    connection.poolQuery = poolQuery;
-    connection.poolCaller = caller;
-  }
 
   // pg-pool calls back from the socket's context when a connection breaks in mid-query.
   const wrapQuery: Wrapper = (original) =>

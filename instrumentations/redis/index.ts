@@ -6,7 +6,7 @@ import { now } from "../../src/trace/clock.ts";
 import { KIND_CLIENT } from "../../src/trace/span-kind.ts";
 import { shown } from "../shared/cache-values.ts";
 import { CacheCounts } from "../shared/cache-counts.ts";
-import { areConstant } from "../shared/deferral.ts";
+import { isConstant } from "../shared/deferral.ts";
 import type { Carrier } from "../shared/messaging.ts";
 import { type BatchedCommand, batchOperation, type BatchResults, type BatchState } from "../shared/redis-batches.ts";
 import {
@@ -470,7 +470,7 @@ function commandOperation(links: Links): Operation<unknown, RedisCommand> {
         call.target = links.connectionOf(self).database;
         return true;
       },
-      atEnd: (_call, reply) => (areConstant([reply]) ? reply : NOT_DEFERRED),
+      atEnd: (_call, reply) => (isConstant(reply) ? reply : NOT_DEFERRED),
     },
   };
 }

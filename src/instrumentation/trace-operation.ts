@@ -1,7 +1,7 @@
 import type { Span as ApiSpan } from "@opentelemetry/api";
 import type { Capture } from "../capture/capture.ts";
-import { now } from "../trace/clock.ts";
 import type { AttributeBlock } from "../trace/attributes.ts";
+import { now } from "../trace/clock.ts";
 import type { TraceContext } from "../trace/context.ts";
 import type { DeferredSpan } from "../trace/pipeline.ts";
 import { RequestScope } from "../trace/request-scope.ts";

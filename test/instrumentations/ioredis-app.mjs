@@ -102,8 +102,13 @@ async function main() {
   });
 
   await scenario("commands made by hand", async (note) => {
-    for (const args of [["a"], ["a", "b", "c"]]) {
-      const command = new Redis.Command("get", args, { replyEncoding: "utf8" });
+    for (const [name, ...args] of [
+      ["get", "a"],
+      ["get", "a", "b", "c"],
+      ["evalsha", "0".repeat(40), "0"],
+      ["xread", "COUNT", "1", "STREAMS", "no-stream", "0"],
+    ]) {
+      const command = new Redis.Command(name, args, { replyEncoding: "utf8" });
       const { resolve, reject } = command;
       redis.sendCommand(command).catch(() => {});
       await Promise.allSettled([command.promise]);

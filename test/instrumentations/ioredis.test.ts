@@ -3,12 +3,13 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectDescribed } from "../libraries/description.ts";
 import description from "../libraries/ioredis.ts";
+import { startOwnRedis } from "../services/redis.ts";
+import type { Service } from "../services/service.ts";
 import { installLibraries } from "../support/library.ts";
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
 import { type AppOptions, runApp, startApp } from "../support/run-app.ts";
 
 const source = readFileSync(join(import.meta.dirname, "ioredis-app.mjs"), "utf8");
-const redisUrl = (): string => process.env["TRACEKIT_TEST_REDIS_URL"] as string;
 
 /** Where a row of a table has nothing. */
 const no = undefined;
@@ -29,11 +30,12 @@ interface Run {
 }
 
 let receiver: OtlpReceiver;
+let redis: Service;
 const all: ReceivedSpan[] = [];
 beforeAll(async () => {
-  receiver = await startOtlpReceiver();
+  [receiver, redis] = await Promise.all([startOtlpReceiver(), startOwnRedis()]);
 });
-afterAll(() => receiver.close());
+afterAll(() => Promise.all([receiver.close(), redis.stop()]));
 
 /** The oldest lacks too much of what is asked here; it passes the cache contract. */
 const versions = description.packages["ioredis"] ?? [];
@@ -70,7 +72,7 @@ async function appOf({ version = newest, type = "esm", code = source, env }: Run
     type,
     code: type === "esm" ? code : code.replace(/^import (.+) from (".+");$/gm, "const $1 = require($2);"),
     libraries: await installLibraries({ ioredis: version }),
-    env: { REDIS_URL: redisUrl(), OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, ...env },
+    env: { REDIS_URL: redis.url, OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, ...env },
   };
 }
 
@@ -127,7 +129,7 @@ describe.each([
       "db.operation.name": "SET",
       "db.query.text": "SET url:x7k9m2 ? EX 3600",
       "server.address": "127.0.0.1",
-      "server.port": Number(new URL(redisUrl()).port),
+      "server.port": Number(new URL(redis.url).port),
       "cache.operation": "set",
       "cache.key": ["url:x7k9m2"],
       "cache.ttl": 3600,
@@ -157,7 +159,7 @@ describe.each([
       strings: "SET GET GET SET GET SET SET SET SET GETEX GETDEL SETEX PSETEX EXPIRE GETSET DEL",
       many: "MSET MGET MGET EXISTS EXISTS HSET HGET HGET HGET HGETALL HGETALL HMGET HEXISTS RPUSH LRANGE",
       bytes: "SET GET GET GET GET SET GET QUIT",
-      "commands made by hand": "GET GET",
+      "commands made by hand": "GET GET EVALSHA receive no-stream",
       callbacks: "GET LPUSH GET",
       errors: "LPUSH NOSUCH AUTH SET EVAL CONFIG ACL GET GET BLPOP",
       "unhandled rejection": "LPUSH",
@@ -412,7 +414,7 @@ describe.each([
       "tracekit.messaging.body.content": "one",
       "tracekit.messaging.receivers": 2,
       "server.address": "127.0.0.1",
-      "server.port": Number(new URL(redisUrl()).port),
+      "server.port": Number(new URL(redis.url).port),
     });
     const processed = childrenOf(publish as ReceivedSpan);
     expect(processed.map(({ name, kind, traceId }) => [name, kind, traceId === publish?.traceId])).toEqual([
@@ -429,7 +431,7 @@ describe.each([
       "tracekit.messaging.body.content": "one",
       "tracekit.messaging.queue_time_ms": expect.any(Number),
       "server.address": "127.0.0.1",
-      "server.port": Number(new URL(redisUrl()).port),
+      "server.port": Number(new URL(redis.url).port),
     });
     for (const { links } of processed) {
       expect(links.map(({ spanId, traceId }) => [spanId, traceId])).toEqual([[publish?.spanId, publish?.traceId]]);

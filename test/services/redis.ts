@@ -12,6 +12,11 @@ import type { Service, StartOptions } from "./service.ts";
 export async function startRedis(options: StartOptions = {}): Promise<Service> {
   const given = process.env["TRACEKIT_TEST_REDIS_URL"];
   if (given) return { url: given, stop: async () => {} };
+  return startOwnRedis(options);
+}
+
+/** The same, always of its own: whoever listens to channels hears all that use the server, whatever their database. */
+export async function startOwnRedis(options: StartOptions = {}): Promise<Service> {
   const { port, stop } = await startNode(options, () => []);
   return { url: `redis://127.0.0.1:${port}`, stop };
 }
