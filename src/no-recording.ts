@@ -12,6 +12,7 @@ type NoSpan = Span & OperationSpan;
 const NO_SPAN: NoSpan = {
   name: "",
   attribute: nothing,
+  attributeLater: nothing,
   attributeBlock: nothing,
   fail: nothing,
   link: nothing,

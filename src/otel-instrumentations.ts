@@ -25,7 +25,7 @@ import type { Tracing } from "./instrumentation/tracing.ts";
 import { UserPropagation } from "./instrumentation/user-propagation.ts";
 import { Loader } from "./loader/loader.ts";
 import { ERROR_TYPE } from "./semconv/attributes.ts";
-import type { AttributeBlock } from "./trace/attributes.ts";
+import type { AttributeBlock, LateAttribute } from "./trace/attributes.ts";
 import { TraceContext } from "./trace/context.ts";
 import { STATUS_ERROR } from "./trace/span.ts";
 
@@ -156,6 +156,10 @@ class ForeignSpan implements OperationSpan, ApiSpan {
   }
   attribute(key: string, value: AttributeValue): void {
     this.span.setAttribute(key, value);
+  }
+  attributeLater(attribute: LateAttribute): void {
+    const value = attribute.read();
+    if (value !== undefined) this.span.setAttribute(attribute.key, value);
   }
   attributeBlock(block: AttributeBlock): void {
     block.keys.forEach((key, index) => this.span.setAttribute(key, block.values[index] as AttributeValue));

@@ -12,6 +12,7 @@ import {
   TRACEKIT_HTTP_REQUEST_BODY_PARTS,
   TRACEKIT_HTTP_RESPONSE_BODY_PARTS,
 } from "../../src/semconv/attributes.ts";
+import { LateAttribute } from "../../src/trace/attributes.ts";
 import { decode, knownCoding } from "./decoding.ts";
 import { createHiddenSlot } from "./hidden-slot.ts";
 import { multipartBoundary, MultipartOutline } from "./multipart.ts";
@@ -60,6 +61,9 @@ function install(): void {
   };
   prototype.push = sameShape(push, original);
 }
+
+/** Longer bodies, in bytes or UTF-16 units, are looked through when their span ends: many of them at once would hold up the application. */
+const MAX_LATE_LENGTH = 4096;
 
 /** What a body's attributes are called. */
 export interface BodyKeys {
@@ -148,6 +152,10 @@ export class BodyRecorder {
   record(call: OperationCall, keys: BodyKeys, contentType: string | undefined, capture: Capture): void {
     const body = this.whole !== undefined && !this.isCut ? this.whole : this.kept();
     if (body === undefined) return;
+    if (body.length <= MAX_LATE_LENGTH) {
+      call.span.attributeLater(new BodyContent(keys.content, contentType, body, this.isCut, capture));
+      return;
+    }
     const text = capture.body(contentType, body, this.isCut);
     if (text !== undefined) call.span.attribute(keys.content, text);
   }
@@ -179,6 +187,32 @@ export class BodyRecorder {
     if (this.first === undefined) this.first = fitting;
     else if (this.more === undefined) this.more = [fitting];
     else this.more.push(fitting);
+  }
+}
+
+/** What may be shown of a body. */
+class BodyContent extends LateAttribute {
+  private readonly contentType: string | undefined;
+  private readonly body: Uint8Array | string;
+  private readonly isCut: boolean;
+  private readonly capture: Capture;
+
+  constructor(
+    key: string,
+    contentType: string | undefined,
+    body: Uint8Array | string,
+    isCut: boolean,
+    capture: Capture,
+  ) {
+    super(key);
+    this.contentType = contentType;
+    this.body = body;
+    this.isCut = isCut;
+    this.capture = capture;
+  }
+
+  read(): string | undefined {
+    return this.capture.body(this.contentType, this.body, this.isCut);
   }
 }
 

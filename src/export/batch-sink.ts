@@ -184,6 +184,7 @@ export class BatchSink implements SpanSink {
     for (let index = 0; index < endedCount; index++) {
       const span = ended[index];
       if (!(span instanceof Span)) ended[index] = this.make(span as DeferredSpan);
+      else if (span.late !== undefined) span.readLate();
     }
     for (let index = 0; index < endedCount; index++) {
       const span = ended[index] as Span | undefined;
@@ -196,7 +197,9 @@ export class BatchSink implements SpanSink {
 
   private make(deferred: DeferredSpan): Span | undefined {
     try {
-      return deferred.toSpan();
+      const span = deferred.toSpan();
+      if (span.late !== undefined) span.readLate();
+      return span;
     } catch (error) {
       this.drop(`one could not be made: ${String(error)}`);
       return undefined;

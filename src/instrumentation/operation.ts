@@ -1,6 +1,6 @@
 import type { Attributes, AttributeValue, Exception, SpanContext, SpanKind } from "@opentelemetry/api";
 import type { Capture } from "../capture/capture.ts";
-import type { AttributeBlock } from "../trace/attributes.ts";
+import type { AttributeBlock, LateAttribute } from "../trace/attributes.ts";
 import type { TraceContext } from "../trace/context.ts";
 import type { OperationCall } from "./trace-operation.ts";
 
@@ -10,6 +10,11 @@ export interface OperationSpan {
   name: string;
   /** Adds an attribute the span does not have yet. Strings come from `capture`, already redacted and cut. */
   attribute(key: string, value: AttributeValue): void;
+  /**
+   * Adds an attribute whose value takes long to work out. Where nobody looks at spans before they are encoded it is worked
+   * out then, for many spans one after another, as deferred calls are.
+   */
+  attributeLater(attribute: LateAttribute): void;
   /** Adds attributes that many spans share, encoded once; up to three blocks a span are free. */
   attributeBlock(block: AttributeBlock): void;
   /** Replaces an attribute that may be there already; slower than `attribute`. */

@@ -11,7 +11,15 @@ import type {
   TimeInput,
 } from "@opentelemetry/api";
 import { ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE } from "../semconv/attributes.ts";
-import { type AttributeBlock, copyAttributes, isAttributeValue, limitValue, toAttributes } from "./attributes.ts";
+import { diag } from "../diag/diag.ts";
+import {
+  type AttributeBlock,
+  copyAttributes,
+  isAttributeValue,
+  type LateAttribute,
+  limitValue,
+  toAttributes,
+} from "./attributes.ts";
 import { fromTimeInput, now, toHrTime } from "./clock.ts";
 import { hexToWord, randomWord, wordToHex } from "./ids.ts";
 import type { InstrumentationScope, Redactor, SpanPipeline } from "./pipeline.ts";
@@ -136,6 +144,7 @@ export class PropagatedSpan implements ApiSpan, SpanIdentity {
   }
   set name(_name: string) {}
   attribute(): void {}
+  attributeLater(): void {}
   attributeBlock(): void {}
   fail(): void {}
   link(): void {}
@@ -197,6 +206,8 @@ export class Span implements ApiSpan, SpanIdentity {
   block0: AttributeBlock | undefined = undefined;
   block1: AttributeBlock | undefined = undefined;
   block2: AttributeBlock | undefined = undefined;
+  /** The last of those that `readLate` is to read. */
+  late: LateAttribute | undefined = undefined;
   eventList: SpanEvent[] | undefined = undefined;
   linkList: SpanLink[] | undefined = undefined;
   statusCode: number = STATUS_UNSET;
@@ -252,23 +263,30 @@ export class Span implements ApiSpan, SpanIdentity {
 
   /** Adds an attribute whose key the instrumentation has not added yet. */
   attribute(key: string, value: AttributeValue): void {
-    if (this.endMillis !== -1 || (this.isShared && this.has(key))) return;
-    const { limits } = this.pipeline;
-    if (this.attributeCount >= limits.attributeCountLimit) {
-      this.droppedAttributesCount++;
-      return;
+    if (this.endMillis === -1) this.add(key, value);
+  }
+
+  /** Adds an attribute once somebody wants to read the span: right away where that may be when it ends. */
+  attributeLater(attribute: LateAttribute): void {
+    if (this.endMillis !== -1) return;
+    attribute.next = this.late;
+    this.late = attribute;
+    if (this.pipeline.sink.onDeferredEnd === undefined) this.readLate();
+  }
+
+  /** Works out the attributes that were left for later: for the sink, before it reads the span. */
+  readLate(): void {
+    let attribute = this.late;
+    this.late = undefined;
+    for (; attribute !== undefined; attribute = attribute.next) {
+      const { key } = attribute;
+      try {
+        const value = attribute.read();
+        if (value !== undefined) this.add(key, value);
+      } catch (error) {
+        diag.warnOnce(`late-${key}`, `${key} could not be recorded: ${String(error)}`);
+      }
     }
-    this.attributeCount++;
-    const limited =
-      limits.attributeValueLengthLimit === Infinity ? value : limitValue(value, limits.attributeValueLengthLimit);
-    const { entries, entriesLength } = this;
-    if (entries === undefined) this.entries = withRoom(key, limited);
-    else if (entriesLength === entries.length) entries.push(key, limited);
-    else {
-      entries[entriesLength] = key;
-      entries[entriesLength + 1] = limited;
-    }
-    this.entriesLength = entriesLength + 2;
   }
 
   /** Adds a shared block, of which a span takes up to three. Keys are ones the instrumentation has not added yet. */
@@ -414,6 +432,7 @@ export class Span implements ApiSpan, SpanIdentity {
     this.block0 = undefined;
     this.block1 = undefined;
     this.block2 = undefined;
+    this.late = undefined;
     this.eventList = undefined;
     this.linkList = undefined;
   }
@@ -481,6 +500,26 @@ export class Span implements ApiSpan, SpanIdentity {
   }
   get resource(): unknown {
     return this.pipeline.resource;
+  }
+
+  private add(key: string, value: AttributeValue): void {
+    if (this.isShared && this.has(key)) return;
+    const { limits } = this.pipeline;
+    if (this.attributeCount >= limits.attributeCountLimit) {
+      this.droppedAttributesCount++;
+      return;
+    }
+    this.attributeCount++;
+    const limited =
+      limits.attributeValueLengthLimit === Infinity ? value : limitValue(value, limits.attributeValueLengthLimit);
+    const { entries, entriesLength } = this;
+    if (entries === undefined) this.entries = withRoom(key, limited);
+    else if (entriesLength === entries.length) entries.push(key, limited);
+    else {
+      entries[entriesLength] = key;
+      entries[entriesLength + 1] = limited;
+    }
+    this.entriesLength = entriesLength + 2;
   }
 
   /** Sets or replaces. */
