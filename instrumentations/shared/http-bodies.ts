@@ -12,7 +12,7 @@ import {
   TRACEKIT_HTTP_REQUEST_BODY_PARTS,
   TRACEKIT_HTTP_RESPONSE_BODY_PARTS,
 } from "../../src/semconv/attributes.ts";
-import { LateAttribute } from "../../src/trace/attributes.ts";
+import type { LateAttribute } from "../../src/trace/attributes.ts";
 import { decode, knownCoding } from "./decoding.ts";
 import { createHiddenSlot } from "./hidden-slot.ts";
 import { multipartBoundary, MultipartOutline } from "./multipart.ts";
@@ -191,7 +191,9 @@ export class BodyRecorder {
 }
 
 /** What may be shown of a body. */
-class BodyContent extends LateAttribute {
+class BodyContent implements LateAttribute {
+  readonly key: string;
+  next: LateAttribute | undefined = undefined;
   private readonly contentType: string | undefined;
   private readonly body: Uint8Array | string;
   private readonly isCut: boolean;
@@ -204,7 +206,7 @@ class BodyContent extends LateAttribute {
     isCut: boolean,
     capture: Capture,
   ) {
-    super(key);
+    this.key = key;
     this.contentType = contentType;
     this.body = body;
     this.isCut = isCut;

@@ -36,17 +36,12 @@ export class AttributeBlock {
 }
 
 /** An attribute whose value takes long to work out, of what nobody can change any more: see `OperationSpan.attributeLater`. */
-export abstract class LateAttribute {
+export interface LateAttribute {
   readonly key: string;
-  /** Of the same span. */
-  next: LateAttribute | undefined = undefined;
-
-  constructor(key: string) {
-    this.key = key;
-  }
-
+  /** For the span: the one before it. */
+  next: LateAttribute | undefined;
   /** The value, redacted and cut; undefined when there is none to be shown. Asked once. */
-  abstract read(): AttributeValue | undefined;
+  read(): AttributeValue | undefined;
 }
 
 /** True for what the specification lets an attribute be: a primitive, or an array of one primitive type with null holes. */

@@ -263,7 +263,23 @@ export class Span implements ApiSpan, SpanIdentity {
 
   /** Adds an attribute whose key the instrumentation has not added yet. */
   attribute(key: string, value: AttributeValue): void {
-    if (this.endMillis === -1) this.add(key, value);
+    if (this.endMillis !== -1 || (this.isShared && this.has(key))) return;
+    const { limits } = this.pipeline;
+    if (this.attributeCount >= limits.attributeCountLimit) {
+      this.droppedAttributesCount++;
+      return;
+    }
+    this.attributeCount++;
+    const limited =
+      limits.attributeValueLengthLimit === Infinity ? value : limitValue(value, limits.attributeValueLengthLimit);
+    const { entries, entriesLength } = this;
+    if (entries === undefined) this.entries = withRoom(key, limited);
+    else if (entriesLength === entries.length) entries.push(key, limited);
+    else {
+      entries[entriesLength] = key;
+      entries[entriesLength + 1] = limited;
+    }
+    this.entriesLength = entriesLength + 2;
   }
 
   /** Adds an attribute once somebody wants to read the span: right away where that may be when it ends. */
@@ -276,17 +292,21 @@ export class Span implements ApiSpan, SpanIdentity {
 
   /** Works out the attributes that were left for later: for the sink, before it reads the span. */
   readLate(): void {
+    const { endMillis } = this;
     let attribute = this.late;
     this.late = undefined;
+    // Not over for as long as this takes.
+    this.endMillis = -1;
     for (; attribute !== undefined; attribute = attribute.next) {
       const { key } = attribute;
       try {
         const value = attribute.read();
-        if (value !== undefined) this.add(key, value);
+        if (value !== undefined) this.attribute(key, value);
       } catch (error) {
         diag.warnOnce(`late-${key}`, `${key} could not be recorded: ${String(error)}`);
       }
     }
+    this.endMillis = endMillis;
   }
 
   /** Adds a shared block, of which a span takes up to three. Keys are ones the instrumentation has not added yet. */
@@ -500,26 +520,6 @@ export class Span implements ApiSpan, SpanIdentity {
   }
   get resource(): unknown {
     return this.pipeline.resource;
-  }
-
-  private add(key: string, value: AttributeValue): void {
-    if (this.isShared && this.has(key)) return;
-    const { limits } = this.pipeline;
-    if (this.attributeCount >= limits.attributeCountLimit) {
-      this.droppedAttributesCount++;
-      return;
-    }
-    this.attributeCount++;
-    const limited =
-      limits.attributeValueLengthLimit === Infinity ? value : limitValue(value, limits.attributeValueLengthLimit);
-    const { entries, entriesLength } = this;
-    if (entries === undefined) this.entries = withRoom(key, limited);
-    else if (entriesLength === entries.length) entries.push(key, limited);
-    else {
-      entries[entriesLength] = key;
-      entries[entriesLength + 1] = limited;
-    }
-    this.entriesLength = entriesLength + 2;
   }
 
   /** Sets or replaces. */
