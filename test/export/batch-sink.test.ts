@@ -4,6 +4,7 @@ import type { Batch } from "../../src/export/batch.ts";
 import { type BatchLimits, BatchSink } from "../../src/export/batch-sink.ts";
 import { createProtobufEncoding } from "../../src/export/protobuf-encoding.ts";
 import type { Settled } from "../../src/export/transport.ts";
+import type { Span } from "../../src/trace/span.ts";
 import { decodeTraces } from "../support/otlp-receiver.ts";
 import { createSpan, RESOURCE } from "./spans.ts";
 
@@ -312,6 +313,32 @@ test("what is no span yet is made one when it is encoded, and one that cannot be
   expect(counters.droppedSpans - dropped).toBe(1);
   deferred("fourth");
   expect(sink.takePending().flatMap(names)).toEqual(["first", "second", "third", "fourth"]);
+});
+
+test("what a span has left for later is worked out when it is encoded, of one that is made then, too", () => {
+  const { sink, sent } = createSink();
+  let isRead = false;
+  const startWithBody = (name: string): Span => {
+    const span = createSpan(name, { sink, scope: ONE });
+    const read = (): string => {
+      isRead = true;
+      return `body of ${name}`;
+    };
+    span.attributeLater({ key: "body", next: undefined, read });
+    return span;
+  };
+  startWithBody("first").end();
+  sink.onDeferredEnd({
+    toSpan() {
+      const span = startWithBody("second");
+      span.close(span.startMillis);
+      return span;
+    },
+  });
+  expect(isRead).toBe(false);
+  void sink.forceFlush();
+  const spans = decodeTraces(bytesOf(sent[0]!.batch));
+  expect(spans.map(({ attributes }) => attributes["body"])).toEqual(["body of first", "body of second"]);
 });
 
 test("what ends while others are encoded takes nobody's place", () => {

@@ -1,10 +1,11 @@
 import { context, ROOT_CONTEXT as API_ROOT, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import { ParentBasedSampler, SamplingDecision, TraceIdRatioBasedSampler } from "@opentelemetry/sdk-trace-base";
-import { describe, expect, test } from "vitest";
-import type { SpanLimits } from "../../src/trace/attributes.ts";
+import { beforeEach, describe, expect, test } from "vitest";
+import { diag } from "../../src/diag/diag.ts";
+import type { LateAttribute, SpanLimits } from "../../src/trace/attributes.ts";
 import { AttributeBlock } from "../../src/trace/attributes.ts";
 import { ROOT_CONTEXT } from "../../src/trace/context.ts";
-import type { SpanPipeline } from "../../src/trace/pipeline.ts";
+import type { SpanPipeline, SpanSink } from "../../src/trace/pipeline.ts";
 import { createSampler, type SamplerName } from "../../src/trace/sampler.ts";
 import { PropagatedSpan, Span } from "../../src/trace/span.ts";
 import { TracerProvider } from "../../src/trace/tracer.ts";
@@ -18,7 +19,14 @@ const LIMITS: SpanLimits = {
   attributePerLinkCountLimit: 2,
 };
 
-function setup(options: { sampler?: SamplerName; ratio?: number; limits?: Partial<SpanLimits> } = {}) {
+interface Options {
+  sampler?: SamplerName;
+  ratio?: number;
+  limits?: Partial<SpanLimits>;
+  sink?: Partial<SpanSink>;
+}
+
+function setup(options: Options = {}) {
   const ended: Span[] = [];
   const pipeline: SpanPipeline = {
     sampler: createSampler(options.sampler ?? "parentbased_always_on", options.ratio ?? 1),
@@ -27,7 +35,7 @@ function setup(options: { sampler?: SamplerName; ratio?: number; limits?: Partia
       attribute: (_, value) => (value === "secret" ? "REDACTED" : value),
       error: (message) => message.replace("secret", "REDACTED"),
     },
-    sink: { observesStart: false, onStart() {}, onEnd: (span) => ended.push(span) },
+    sink: { observesStart: false, onStart() {}, onEnd: (span) => ended.push(span), ...options.sink },
     resource: undefined,
   };
   return { ended, tracer: new TracerProvider(pipeline).getTracer("test") };
@@ -133,6 +141,77 @@ describe("a span", () => {
     span.release();
     expect([span.entries, span.eventList]).toEqual([undefined, undefined]);
     expect(span.spanContext().traceId).toMatch(/^[0-9a-f]{32}$/);
+  });
+});
+
+describe("an attribute that is worked out later", () => {
+  const read: string[] = [];
+  const late = (key: string, value: unknown): LateAttribute => ({
+    key,
+    next: undefined,
+    read() {
+      read.push(key);
+      if (value instanceof Error) throw value;
+      return value as string;
+    },
+  });
+  beforeEach(() => {
+    read.length = 0;
+  });
+  /** Nobody looks at what has ended before it is encoded. */
+  const unseen = { sink: { onDeferredEnd() {} } };
+
+  test("is read when the sink asks for it, once, and the span stays over", () => {
+    const { tracer } = setup(unseen);
+    const span = startRoot(tracer);
+    span.attributeLater(late("a", "1"));
+    span.attributeLater(late("b", "2"));
+    span.end();
+    span.attributeLater(late("too late", "3"));
+    expect([read, span.attributes]).toEqual([[], {}]);
+    const { endMillis } = span;
+    span.readLate();
+    span.readLate();
+    expect(span.attributes).toEqual({ a: "1", b: "2" });
+    expect(read.toSorted()).toEqual(["a", "b"]);
+    expect([span.endMillis, span.isRecording()]).toEqual([endMillis, false]);
+  });
+
+  test("is read at once where somebody looks at spans when they end", () => {
+    const span = startRoot();
+    span.attributeLater(late("a", "1"));
+    expect(span.attributes).toEqual({ a: "1" });
+  });
+
+  test("is left out where it has no value, counted where there is no room, and the application's own stays", () => {
+    const span = startRoot(setup(unseen).tracer);
+    for (const key of ["a", "b", "c", "d", "e"]) span.attributeLater(late(key, key === "c" ? undefined : key));
+    span.setAttributes({ a: "mine", f: 1 });
+    span.end();
+    span.readLate();
+    expect(span.attributes).toEqual({ a: "mine", f: 1, e: "e", d: "d" });
+    expect(span.droppedAttributesCount).toBe(1);
+  });
+
+  test("takes nothing with it when it fails", () => {
+    const messages: string[] = [];
+    diag.setSink((line) => messages.push(line));
+    const span = startRoot(setup(unseen).tracer);
+    span.attributeLater(late("a", "1"));
+    span.attributeLater(late("broken", new Error("no value")));
+    span.end();
+    span.readLate();
+    diag.setSink();
+    expect(span.attributes).toEqual({ a: "1" });
+    expect(messages.join()).toContain("broken could not be recorded: Error: no value");
+  });
+
+  test("is let go of with the span", () => {
+    const span = startRoot(setup(unseen).tracer);
+    span.attributeLater(late("a", "1"));
+    span.end();
+    span.release();
+    expect(span.late).toBeUndefined();
   });
 });
 
