@@ -86,6 +86,21 @@ export const registry: readonly RegistryEntry[] = [
     ],
     load: () => loadChunk("./instrumentations/google-cloud-pubsub.js"),
   },
+  {
+    name: "hapi",
+    startsAtOnce: false,
+    modules: [{ name: "@hapi/hapi", versions: ">=20.2.0 <22", file: "lib/request.js" }],
+    load: () => loadChunk("./instrumentations/hapi.js"),
+  },
+  {
+    name: "hono",
+    startsAtOnce: false,
+    modules: [
+      { name: "hono", versions: ">=4.0.0 <5", file: "dist/router/smart-router/router.js", format: "module" },
+      { name: "hono", versions: ">=4.0.0 <5", file: "dist/cjs/router/smart-router/router.js" },
+    ],
+    load: () => loadChunk("./instrumentations/hono.js"),
+  },
   { name: "http-client", startsAtOnce: true, modules: [], load: () => httpClient },
   { name: "http-server", startsAtOnce: true, modules: [], load: () => httpServer },
   { name: "http2", startsAtOnce: true, modules: [], load: () => http2 },
@@ -121,6 +136,12 @@ export const registry: readonly RegistryEntry[] = [
       { name: "keyv", versions: ">=5.0.1 <6", file: "dist/index.js", format: "module", isOptional: true },
     ],
     load: () => loadChunk("./instrumentations/keyv.js"),
+  },
+  {
+    name: "koa",
+    startsAtOnce: false,
+    modules: [{ name: "koa", versions: ">=2.0.0 <4", file: "lib/context.js" }],
+    load: () => loadChunk("./instrumentations/koa.js"),
   },
   {
     name: "lru-cache",

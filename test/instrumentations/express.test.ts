@@ -1,45 +1,21 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ask, type ComparedApp, startComparedApp } from "../support/compared-app.ts";
 import { installLibraries } from "../support/library.ts";
-import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
+import { startOtlpReceiver } from "../support/otlp-receiver.ts";
 import express from "../libraries/express.ts";
-import { type App, runApp, startApp } from "../support/run-app.ts";
+import { runApp } from "../support/run-app.ts";
 
 const code = readFileSync(join(import.meta.dirname, "express-app.cjs"), "utf8");
 
 describe.each(express.packages["express"].map((version) => ({ version })))("express $version", ({ version }) => {
-  let receiver: OtlpReceiver;
-  let app: App;
-  let plain: App;
-
+  let compared: ComparedApp;
   beforeAll(async () => {
-    receiver = await startOtlpReceiver();
-    const libraries = await installLibraries({ express: version });
-    const options = { code, type: "cjs" as const, libraries };
-    app = startApp({
-      ...options,
-      env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_BSP_SCHEDULE_DELAY: "50" },
-    });
-    plain = startApp({ ...options, preload: "none" });
-    await Promise.all([app.port(), plain.port()]);
+    compared = await startComparedApp(code, "cjs", { express: version });
   });
-
-  afterAll(async () => {
-    await app?.kill();
-    await plain?.kill();
-    await receiver?.close();
-  });
-
-  /** The request's one span; what the application answered is compared with what it answers without us. */
-  async function spanOf(path: string, init?: RequestInit): Promise<ReceivedSpan> {
-    receiver.reset();
-    const [answer, plainAnswer] = await Promise.all([ask(app, path, init), ask(plain, path, init)]);
-    expect(answer).toEqual(plainAnswer);
-    await receiver.waitForSpans(1);
-    expect(receiver.spans).toHaveLength(1);
-    return receiver.spans[0] as ReceivedSpan;
-  }
+  afterAll(() => compared?.close());
+  const spanOf: ComparedApp["spanOf"] = (path, init) => compared.spanOf(path, init);
 
   test.each([
     ["/", "/"],
@@ -90,12 +66,15 @@ describe.each(express.packages["express"].map((version) => ({ version })))("expr
   });
 
   test("requests at the same time keep their own routes", async () => {
-    receiver.reset();
+    compared.receiver.reset();
     const numbers = Array.from({ length: 12 }, (_, index) => index);
     await Promise.all(
-      numbers.flatMap((number) => [ask(app, `/slow/${number}`), ask(app, `/users/${number}/posts/${number}`)]),
+      numbers.flatMap((number) => [
+        ask(compared.traced, `/slow/${number}`),
+        ask(compared.traced, `/users/${number}/posts/${number}`),
+      ]),
     );
-    const spans = await receiver.waitForSpans(24);
+    const spans = await compared.receiver.waitForSpans(24);
     for (const { attributes } of spans) {
       const path = attributes["url.path"] as string;
       expect(attributes["http.route"]).toBe(path.startsWith("/slow") ? "/slow/:id" : "/users/:id/posts/:post");
@@ -157,19 +136,21 @@ describe.each(express.packages["express"].map((version) => ({ version })))("expr
   });
 
   test("what the application sets itself stays", async () => {
-    receiver.reset();
-    await ask(app, "/named?name=mine");
-    const [span] = await receiver.waitForSpans(1);
+    compared.receiver.reset();
+    await ask(compared.traced, "/named?name=mine");
+    const [span] = await compared.receiver.waitForSpans(1);
     expect(span?.name).toBe("mine");
     expect(span?.attributes).toMatchObject({ "http.route": "/of-mine", "http.response.status_code": 299 });
   });
 
   test("an unsampled request has no span and is answered the same", async () => {
-    receiver.reset();
+    compared.receiver.reset();
     const headers = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00" };
-    expect(await ask(app, "/users/1/posts/2", { headers })).toEqual(await ask(plain, "/users/1/posts/2"));
-    await ask(app, "/hello/marker");
-    expect((await receiver.waitForSpans(1)).map(({ name }) => name)).toEqual(["GET /hello/:name"]);
+    expect(await ask(compared.traced, "/users/1/posts/2", { headers })).toEqual(
+      await ask(compared.plain, "/users/1/posts/2"),
+    );
+    await ask(compared.traced, "/hello/marker");
+    expect((await compared.receiver.waitForSpans(1)).map(({ name }) => name)).toEqual(["GET /hello/:name"]);
   });
 });
 
@@ -197,11 +178,3 @@ test("an ES module's express is the same", async () => {
   expect(spans.find(({ kind }) => kind === "SERVER")?.name).toBe("GET /:a/b/:c");
   await receiver.close();
 });
-
-/** What the application answers. */
-async function ask(app: App, path: string, init?: RequestInit): Promise<unknown> {
-  const response = await fetch(`http://127.0.0.1:${await app.port()}${path}`, init);
-  const text = await response.text().catch(() => "cut off");
-  // Stack traces differ: one of our frames for each of the router's.
-  return { status: response.status, text: text.replace(/(?:<br>|\n) .*/s, "") };
-}

@@ -1,45 +1,21 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ask, type ComparedApp, startComparedApp } from "../support/compared-app.ts";
 import { installLibraries } from "../support/library.ts";
-import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
+import { startOtlpReceiver } from "../support/otlp-receiver.ts";
 import fastify from "../libraries/fastify.ts";
-import { type App, runApp, startApp } from "../support/run-app.ts";
+import { runApp } from "../support/run-app.ts";
 
 const code = readFileSync(join(import.meta.dirname, "fastify-app.cjs"), "utf8");
 
 describe.each(fastify.packages["fastify"].map((version) => ({ version })))("fastify $version", ({ version }) => {
-  let receiver: OtlpReceiver;
-  let app: App;
-  let plain: App;
-
+  let compared: ComparedApp;
   beforeAll(async () => {
-    receiver = await startOtlpReceiver();
-    const libraries = await installLibraries({ fastify: version });
-    const options = { code, type: "cjs" as const, libraries };
-    app = startApp({
-      ...options,
-      env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_BSP_SCHEDULE_DELAY: "50" },
-    });
-    plain = startApp({ ...options, preload: "none" });
-    await Promise.all([app.port(), plain.port()]);
+    compared = await startComparedApp(code, "cjs", { fastify: version });
   });
-
-  afterAll(async () => {
-    await app?.kill();
-    await plain?.kill();
-    await receiver?.close();
-  });
-
-  /** The request's one span; what the application answered is compared with what it answers without us. */
-  async function spanOf(path: string, init?: RequestInit): Promise<ReceivedSpan> {
-    receiver.reset();
-    const [answer, plainAnswer] = await Promise.all([ask(app, path, init), ask(plain, path, init)]);
-    expect(answer).toEqual(plainAnswer);
-    await receiver.waitForSpans(1);
-    expect(receiver.spans).toHaveLength(1);
-    return receiver.spans[0] as ReceivedSpan;
-  }
+  afterAll(() => compared?.close());
+  const spanOf: ComparedApp["spanOf"] = (path, init) => compared.spanOf(path, init);
 
   test.each<[string, string, RequestInit?]>([
     ["/", "GET /"],
@@ -109,7 +85,7 @@ describe.each(fastify.packages["fastify"].map((version) => ({ version })))("fast
   });
 
   test("the application's routes, hooks and warnings are its own", async () => {
-    expect(await ask(app, "/report")).toEqual(await ask(plain, "/report"));
+    expect(await ask(compared.traced, "/report")).toEqual(await ask(compared.plain, "/report"));
   });
 });
 
@@ -137,9 +113,3 @@ test("an ES module's fastify is the same", async () => {
   expect(spans.filter(({ kind }) => kind === "SERVER").map(({ name }) => name)).toEqual(["GET /a/:b"]);
   await receiver.close();
 });
-
-/** What the application answers. */
-async function ask(app: App, path: string, init?: RequestInit): Promise<unknown> {
-  const response = await fetch(`http://127.0.0.1:${await app.port()}${path}`, init);
-  return { status: response.status, text: await response.text() };
-}
