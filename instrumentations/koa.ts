@@ -68,6 +68,11 @@ function watchRoute(
       return kept.get(this)?.said;
     },
     set(this: Context, said: unknown) {
+      if (!Object.hasOwn(this, "req")) {
+        // An application's own property of this name, for all its contexts.
+        Object.defineProperty(this, key, { value: said, configurable: true, enumerable: true, writable: true });
+        return;
+      }
       const known = kept.get(this);
       if (known === undefined) kept.set(this, { said });
       else known.said = said;

@@ -62,7 +62,7 @@ function install(): void {
   prototype.push = sameShape(push, original);
 }
 
-/** Longer bodies, in bytes or UTF-16 units, are looked through when their span ends: many of them at once would hold up the application. */
+/** In bytes or UTF-16 units. What is longer is looked through when its span ends: many at once would hold up the application. */
 const MAX_LATE_LENGTH = 4096;
 
 /** What a body's attributes are called. */

@@ -103,6 +103,25 @@ describe.each<Record<string, string>>([
   });
 });
 
+test("a property of the application's own, of the same name, stays what it is", async () => {
+  const compared = await startComparedApp(
+    `const Koa = require("koa");
+     const app = new Koa();
+     app.context.routePath = "mine";
+     app.use((ctx) => {
+       const before = ctx.routePath;
+       if (ctx.query.set) ctx.routePath = ctx.query.set;
+       ctx.body = [before, ctx.routePath, Object.keys(app.context)];
+     });
+     const server = app.listen(0, "127.0.0.1", () => console.log("listening " + server.address().port));`,
+    "cjs",
+    { koa: newest },
+  );
+  expect((await compared.spanOf("/?set=other")).name).toBe("GET");
+  expect((await compared.spanOf("/")).name).toBe("GET");
+  await compared.close();
+});
+
 test("an ES module's koa is the same", async () => {
   const compared = await startComparedApp(
     `import Koa from "koa";
