@@ -52,7 +52,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
     status: 200,
     answer: '{"characters":130}',
     slice: 300,
-    warmUp: 6000,
+    warmUp: 18_000,
   },
   pg: {
     title: "ten `pool.query` with two parameters, one after another",
@@ -61,7 +61,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
     status: 200,
     answer: '{"characters":290}',
     slice: 120,
-    warmUp: 3600,
+    warmUp: 8000,
   },
   fetch: {
     title: "one outgoing `fetch`",
@@ -79,7 +79,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
     status: 200,
     answer: '{"id":"7","url":"https://example.com/article/7","urls":10,"cached":13,"rates":5}',
     slice: 250,
-    warmUp: 13_000,
+    warmUp: 35_000,
   },
   body: {
     title: "Express, POST of 2 KiB JSON, JSON answer",
