@@ -52,7 +52,7 @@ interface HonoContext {
 interface Route {
   readonly method: string;
   readonly path: string;
-  /** As the application gave it. Of one within another that has its own `onError`, the handler is inside a composed one (4.4). */
+  /** As the application gave it. Of one within another that has its own `onError`, the handler is inside a composed one, which older versions mark otherwise. */
   readonly handler: Handler & { readonly __COMPOSED_HANDLER?: Handler };
 }
 

@@ -182,9 +182,10 @@ export class BatchSink implements SpanSink {
     this.encodedBytes = 0;
     // One after the other: together they are more instructions than the cache holds.
     for (let index = 0; index < endedCount; index++) {
-      const span = ended[index];
-      if (!(span instanceof Span)) ended[index] = this.make(span as DeferredSpan);
-      else if (span.late !== undefined) span.readLate();
+      const one = ended[index];
+      const span = one instanceof Span ? one : this.make(one as DeferredSpan);
+      if (span?.late !== undefined) span.readLate();
+      ended[index] = span;
     }
     for (let index = 0; index < endedCount; index++) {
       const span = ended[index] as Span | undefined;
@@ -197,9 +198,7 @@ export class BatchSink implements SpanSink {
 
   private make(deferred: DeferredSpan): Span | undefined {
     try {
-      const span = deferred.toSpan();
-      if (span.late !== undefined) span.readLate();
-      return span;
+      return deferred.toSpan();
     } catch (error) {
       this.drop(`one could not be made: ${String(error)}`);
       return undefined;

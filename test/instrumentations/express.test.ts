@@ -64,6 +64,8 @@ describe.each(express.packages["express"].map((version) => ({ version })))("expr
 
   test.each([
     ["/throw", "/throw"],
+    ["/next-error", "/next-error"],
+    ["/reject", "/reject"],
     ["/users/1/posts/2/error", "/users/:id/posts/:post/error"],
     ["/last/one", undefined],
   ])("the error of %s has the route that failed", async (path, route) => {

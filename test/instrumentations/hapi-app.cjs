@@ -14,7 +14,7 @@ server.ext("onRequest", (request, h) => {
   return h.continue;
 });
 server.ext("onPreHandler", (request, h) => {
-  if (request.headers["x-refuse"] === "onPreHandler") throw Object.assign(new Error("not yours"), { isMine: true });
+  if (request.headers["x-refuse"] === "onPreHandler") throw new Error("not yours");
   request.app.trail = ["onPreHandler"];
   return h.continue;
 });

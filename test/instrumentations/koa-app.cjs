@@ -2,17 +2,7 @@
 const Koa = require("koa");
 const mount = require("koa-mount");
 const route = require("koa-route");
-const Router = require(
-  process.env.ROUTER ??
-    (() => {
-      try {
-        require.resolve("@koa/router");
-        return "@koa/router";
-      } catch {
-        return "koa-router";
-      }
-    })(),
-);
+const Router = require(isInstalled("@koa/router") ? "@koa/router" : "koa-router");
 
 const app = new Koa();
 app.silent = true;
@@ -95,3 +85,11 @@ app.use(mount("/mounted", mounted));
 app.use(route.get("/plain/:id", (ctx) => answer(ctx)));
 
 const server = app.listen(0, "127.0.0.1", () => console.log(`listening ${server.address().port}`));
+
+function isInstalled(name) {
+  try {
+    return require.resolve(name) !== "";
+  } catch {
+    return false;
+  }
+}
