@@ -52,7 +52,10 @@ interface HonoContext {
 interface Route {
   readonly method: string;
   readonly path: string;
-  /** As the application gave it. Of one within another that has its own `onError`, the handler is inside a composed one, which older versions mark otherwise. */
+  /**
+   * As the application gave it. Of an application within another that has its own `onError`, the handler is inside a composed
+   * one, which older versions mark otherwise.
+   */
   readonly handler: Handler & { readonly __COMPOSED_HANDLER?: Handler };
 }
 
