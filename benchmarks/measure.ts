@@ -11,8 +11,8 @@ import type { Workload } from "./workloads.ts";
 export interface Plan {
   /** Fresh processes this often. */
   readonly rounds: number;
-  /** Slices of load for each variant in a round: the last `max` count, and at most half of all. Before them come at least
-   *  as many to warm up, and the requests its workload names. Once its time is over there are no more than `min`. */
+  /** Slices of load for each variant in a round: the last `max` count. Before them come the requests its workload names, to
+   *  warm up. Once the round's time is over there are no more than `min`, and of those that there were the second half counts. */
   readonly slices: { readonly min: number; readonly max: number };
   /** A slice has as many requests as its workload says, or fewer where no tracer would take longer than this for them. */
   readonly maxSliceMillis: number;
@@ -66,9 +66,9 @@ async function measureRound(
   const before = await receivedByAll(contestants);
   const usages = contestants.map((): number[] => []);
   const { min, max } = plan.slices;
-  const warmUp = Math.max(max, Math.ceil(workload.warmUp / requests));
+  const planned = Math.ceil(workload.warmUp / requests) + max;
   let slices = 0;
-  while (slices < (performance.now() > dueAt ? min : warmUp + max)) {
+  while (slices < (performance.now() > dueAt ? min : planned)) {
     for (const index of turn(contestants.length, slices)) {
       const contestant = contestants[index]!;
       usages[index]!.push((await contestant.usage()).cpuMicros);
@@ -90,7 +90,7 @@ async function measureRound(
     // What a slice leaves behind to be exported is done before the next one begins, so it counts for its own.
     const readings = [...usages[index]!, cpuMicros];
     const ofSlices = usages[index]!.map((reading, slice) => (readings[slice + 1]! - reading) / requests);
-    const counting = Math.min(Math.ceil(slices / 2), max);
+    const counting = slices === planned ? max : Math.min(Math.ceil(slices / 2), max);
     result.warmUpCpuMicros.push(...ofSlices.slice(0, -counting));
     result.cpuMicros.push(...ofSlices.slice(-counting));
     result.rssMegabytes.push(rssMegabytes);

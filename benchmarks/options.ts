@@ -32,7 +32,7 @@ interface RunPlan extends Plan {
 export const plans: Readonly<Record<"full" | "quick", RunPlan>> = {
   full: {
     rounds: 2,
-    slices: { min: 48, max: 24 },
+    slices: { min: 24, max: 12 },
     maxSliceMillis: Infinity,
     pressure: { workloads: ["mixed"], seconds: 4 },
     flushMillis: 1000,

@@ -14,7 +14,7 @@ import { formatTable } from "./tables.ts";
 const { names, workloadName, workload, node, installations, slices, rows } = await preparePair(
   "bench:profile",
   "Where a warm server spends what a tracer adds, in microseconds of CPU a request.",
-  { workload: "mixed", slices: 24 },
+  { workload: "mixed", slices: 6 },
 );
 const cores = reserveCore();
 await runWithServices(async (services) => {
