@@ -40,9 +40,10 @@ for (const name of options.variants) {
   }
 }
 
-/** What workloads weigh when they share the time, in slices: warming up, starting their servers, and what counts, in shorter ones. */
+/** What workloads weigh when they share the time: their slices, warm-up and all, and what it takes to start their servers, in slices. */
 function weigh(names: readonly string[]): number {
-  const ofOne = (name: string): number => 4 + plan.slices.max / 4 + workloads[name]!.warmUp / workloads[name]!.slice;
+  const { max, part } = plan.slices;
+  const ofOne = (name: string): number => 16 + max + workloads[name]!.warmUp / (workloads[name]!.slice * part);
   return names.reduce((weight, name) => weight + ofOne(name), 0);
 }
 

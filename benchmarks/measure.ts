@@ -12,9 +12,10 @@ export interface Plan {
   /** Fresh processes this often. */
   readonly rounds: number;
   /** Slices of load for each variant in a round: the last `max` count. Before them come the requests its workload names, to
-   *  warm up. Once the round's time is over there are no more than `min`, and of those that there were the second half counts. */
-  readonly slices: { readonly min: number; readonly max: number };
-  /** A slice has as many requests as its workload says, or fewer where no tracer would take longer than this for them. */
+   *  warm up. Once the round's time is over there are no more than `min`, and of those that there were the second half counts.
+   *  A slice has `part` of the requests that its workload says. */
+  readonly slices: { readonly min: number; readonly max: number; readonly part: number };
+  /** Fewer requests a slice where no tracer would take longer than this for them. */
   readonly maxSliceMillis: number;
   readonly pressure: { readonly workloads: readonly string[]; readonly seconds: number };
 }
@@ -60,7 +61,7 @@ async function measureRound(
   dueAt: number,
 ): Promise<void> {
   for (const contestant of contestants) await checkAnswer(contestant, workload);
-  const requests = await chooseSlice(contestants, workload, plan.maxSliceMillis);
+  const requests = await chooseSlice(contestants, workload.slice * plan.slices.part, plan.maxSliceMillis);
   const spansPerRequest = await countSpansPerRequest(contestants, bench.flushMillis);
 
   const before = await receivedByAll(contestants);
@@ -102,11 +103,11 @@ async function measureRound(
 }
 
 /** The same number of requests for all. */
-async function chooseSlice(contestants: Contestant[], workload: Workload, maxMillis: number): Promise<number> {
-  const trial = Math.ceil(workload.slice / 4);
+async function chooseSlice(contestants: Contestant[], most: number, maxMillis: number): Promise<number> {
+  const trial = Math.ceil(most / 4);
   let fastest = Infinity;
   for (const contestant of contestants) fastest = Math.min(fastest, (await contestant.load(trial)).elapsedMillis);
-  return Math.ceil(Math.min(workload.slice, (maxMillis / fastest) * trial));
+  return Math.ceil(Math.min(most, (maxMillis / fastest) * trial));
 }
 
 /** Every other turn backwards. */

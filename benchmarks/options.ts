@@ -32,7 +32,7 @@ interface RunPlan extends Plan {
 export const plans: Readonly<Record<"full" | "quick", RunPlan>> = {
   full: {
     rounds: 2,
-    slices: { min: 24, max: 12 },
+    slices: { min: 24, max: 12, part: 1 },
     maxSliceMillis: Infinity,
     pressure: { workloads: ["mixed"], seconds: 4 },
     flushMillis: 1000,
@@ -42,7 +42,7 @@ export const plans: Readonly<Record<"full" | "quick", RunPlan>> = {
   },
   quick: {
     rounds: 1,
-    slices: { min: 4, max: 8 },
+    slices: { min: 4, max: 8, part: 1 / 4 },
     maxSliceMillis: 120,
     pressure: { workloads: ["mixed"], seconds: 0.5 },
     flushMillis: 200,

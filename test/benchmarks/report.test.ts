@@ -8,6 +8,7 @@ import { toReport } from "../../benchmarks/report.ts";
 import type { Run } from "../../benchmarks/report.ts";
 import { writeResults } from "../../benchmarks/results-file.ts";
 import { median, spread } from "../../benchmarks/statistics.ts";
+import { targetTable } from "../../benchmarks/targets.ts";
 import { variants } from "../../benchmarks/variants.ts";
 import { workloads } from "../../benchmarks/workloads.ts";
 
@@ -53,6 +54,22 @@ test("a report has medians, what is added to no tracer, lost spans, and shares o
     none: { megabytes: 0, packages: 0 },
     tracekit: { megabytes: 30, packages: 20 },
   });
+});
+
+test("a target on bytes is about spans, of which a request has several, and not about the bodies of `body`", () => {
+  const sending = (spansPerRequest: number, bytes: number): Record<string, Measurement> => ({
+    none: measured([30]),
+    tracekit: measured([35], { spansPerRequest, spansReceived: 10, wireBytes: bytes * 10 }),
+  });
+  const measuredBytes = (byWorkload: Run["workloads"]): unknown[] =>
+    targetTable(toReport({ ...createRun("24.1.0"), workloads: byWorkload }))
+      .filter(([what]) => what?.startsWith("bytes a span"))
+      .map((row) => row.slice(2));
+  expect(measuredBytes({ http: sending(1, 600), pg: sending(3, 300), body: sending(1, 3000) })).toEqual([
+    ["375", "met"],
+    ["600", "missed"],
+  ]);
+  expect(measuredBytes({ body: sending(1, 3000) })).toEqual([]);
 });
 
 test("the workloads and variants are those that were promised", () => {
