@@ -67,7 +67,7 @@ Measures what tracers cost: CPU time of the whole server process per request, al
                        (npm run prints a line of its own before it; npm run --silent bench does not)
   --help
 
-A run without --quick, --workload and --variant takes a quarter of an hour or more and replaces the section of its Node version in
+A run without --quick, --workload and --variant takes twenty minutes or more and replaces the section of its Node version in
 benchmarks/RESULTS.md and its raw values in benchmarks/results/.
 `;
 
